@@ -1,0 +1,1 @@
+"""A durable task and pipeline engine for agents, on Celery."""

@@ -1,0 +1,224 @@
+"""Every error that datamcp raises on purpose, in one tree.
+
+DatamcpError
+├── ConfigError
+├── BackendUnavailable
+├── TaskError
+│   ├── UnknownTaskTypeError
+│   ├── InvalidParametersError
+│   ├── IdempotencyConflictError
+│   ├── TaskNotFoundError
+│   ├── TaskExecutionError
+│   └── ResultTimeoutError
+├── AgentError
+│   ├── AgentRegistrationError
+│   └── NoAvailableAgentError
+├── PipelineError
+│   ├── InvalidPipelineError
+│   ├── PipelineNotFoundError
+│   ├── RunNotFoundError
+│   └── ProcessingError
+└── SchemaVersionError
+
+Each error says in its message which rule was broken and by which value, and never a secret. The
+evidence stands in attributes. Errors survive JSON: their arguments are plain values.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with an input: where, and what."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        """Return `path: message`, or the message alone where there is no path."""
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class DatamcpError(Exception):
+    """Something that datamcp refuses or could not do.
+
+    `code` names the kind of error in results, JSON and the ledger. `is_retryable` tells whether
+    the same call may succeed later without any change by the caller.
+    """
+
+    code: ClassVar[str] = "error"
+    is_retryable: ClassVar[bool] = False
+
+
+class ConfigError(DatamcpError):
+    """The configuration is wrong; `problems` lists every setting at fault."""
+
+    code = "invalid_config"
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        """Take a summary and the settings at fault."""
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class BackendUnavailable(DatamcpError):  # noqa: N818  the name is fixed by the house style
+    """A service does not answer; nothing was changed unless the message says so."""
+
+    code = "backend_unavailable"
+    is_retryable = True
+
+    def __init__(self, service: str, reason: str) -> None:
+        """Take the service (`database`, `broker`) and why it cannot be reached."""
+        super().__init__(f"{service} is unreachable: {reason}")
+        self.service = service
+        self.reason = reason
+
+
+class SchemaVersionError(DatamcpError):
+    """The ledger's tables are of another version than this program needs."""
+
+    code = "schema_version"
+
+
+class TaskError(DatamcpError):
+    """Something is wrong with a task."""
+
+    code = "task_error"
+
+
+class UnknownTaskTypeError(TaskError):
+    """No configured agent or processor has this task type."""
+
+    code = "unknown_task_type"
+
+    def __init__(self, task_type: str, hint: str = "") -> None:
+        """Take the name that was asked for, and what the caller may do about it."""
+        super().__init__(f"unknown task type {task_type!r}" + (f"; {hint}" if hint else ""))
+        self.task_type = task_type
+
+
+class InvalidParametersError(TaskError):
+    """The parameters do not fit the capability's signature; nothing was enqueued."""
+
+    code = "invalid_parameters"
+
+    def __init__(self, task_type: str, problems: Sequence[Problem]) -> None:
+        """Take the task type and every parameter at fault."""
+        listed = "; ".join(str(problem) for problem in problems)
+        super().__init__(f"invalid parameters for {task_type}: {listed}")
+        self.task_type = task_type
+        self.problems = tuple(problems)
+
+
+class IdempotencyConflictError(TaskError):
+    """The idempotency key was already used for a task with other parameters."""
+
+    code = "idempotency_conflict"
+
+    def __init__(self, task_type: str, key: str, task_id: str) -> None:
+        """Take the key's scope, the key, and the task that holds it."""
+        super().__init__(
+            f"idempotency key {key!r} of {task_type} already belongs to task {task_id}, "
+            "which has other parameters"
+        )
+        self.task_type = task_type
+        self.key = key
+        self.task_id = task_id
+
+
+class TaskNotFoundError(TaskError):
+    """The ledger has no task of this id."""
+
+    code = "task_not_found"
+
+    def __init__(self, task_id: str) -> None:
+        """Take the id that was asked for."""
+        super().__init__(f"no task {task_id!r} in the ledger")
+        self.task_id = task_id
+
+
+class TaskExecutionError(TaskError):
+    """The task ended without success."""
+
+    code = "task_failed"
+
+    def __init__(self, task_id: str, error_code: str, message: str) -> None:
+        """Take the task, its error code, and what its last attempt said."""
+        super().__init__(f"task {task_id} failed ({error_code}): {message}")
+        self.task_id = task_id
+        self.error_code = error_code
+        self.error_message = message
+
+
+class ResultTimeoutError(TaskError, TimeoutError):
+    """The task was not finished in time; it goes on, and may be asked for again."""
+
+    code = "result_timeout"
+    is_retryable = True
+
+    def __init__(self, task_id: str, timeout: float, state: str) -> None:
+        """Take the task, the seconds waited, and the task's state now."""
+        super().__init__(f"task {task_id} is still {state} after {timeout:g} s")
+        self.task_id = task_id
+        self.timeout = timeout
+        self.state = state
+
+
+class AgentError(DatamcpError):
+    """Something is wrong with an agent."""
+
+    code = "agent_error"
+
+
+class AgentRegistrationError(AgentError):
+    """The agent cannot be registered."""
+
+    code = "agent_registration"
+
+
+class NoAvailableAgentError(AgentError):
+    """No healthy agent is able to run the task."""
+
+    code = "no_available_agent"
+
+
+class PipelineError(DatamcpError):
+    """Something is wrong with a pipeline or one of its runs."""
+
+    code = "pipeline_error"
+
+
+class InvalidPipelineError(PipelineError):
+    """The definition is wrong; `problems` lists everything that is."""
+
+    code = "invalid_pipeline"
+
+    def __init__(self, name: str, problems: Sequence[Problem]) -> None:
+        """Take the pipeline's name or file, and every problem found."""
+        listed = "; ".join(str(problem) for problem in problems)
+        super().__init__(f"pipeline {name} is not valid: {listed}")
+        self.name = name
+        self.problems = tuple(problems)
+
+
+class PipelineNotFoundError(PipelineError):
+    """No pipeline of this id, or not in this version, is registered."""
+
+    code = "pipeline_not_found"
+
+
+class RunNotFoundError(PipelineError):
+    """The ledger has no pipeline run of this id."""
+
+    code = "run_not_found"
+
+    def __init__(self, run_id: str) -> None:
+        """Take the id that was asked for."""
+        super().__init__(f"no pipeline run {run_id!r} in the ledger")
+        self.run_id = run_id
+
+
+class ProcessingError(PipelineError):
+    """A processor cannot do its work with this input; the same input will fail again."""
+
+    code = "processing_error"

@@ -1,0 +1,39 @@
+"""Identifiers and JSON values, shared by every layer.
+
+New things get a UUIDv7 (RFC 9562, section 5.7), so that ids sort by time. Where the same input
+must give the same id, such as the step of a run, it is a UUIDv5 of that input.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID, uuid5
+
+JSONValue = None | bool | int | float | str | Sequence["JSONValue"] | Mapping[str, "JSONValue"]
+"""What JSON can hold."""
+
+JSONObject = dict[str, JSONValue]
+"""A JSON object: names to JSON values."""
+
+STEP_NAMESPACE = UUID("0192f0c4-6a51-5d3b-9c55-6d6174616d63")
+
+_RANDOM_BITS = 74  # 12 of rand_a and 62 of rand_b
+
+
+def new_id(now: datetime) -> str:
+    """Return a new UUIDv7 of this instant, as text; ids of one millisecond come in any order."""
+    milliseconds = int(now.timestamp() * 1000) & (1 << 48) - 1
+    noise = secrets.randbits(_RANDOM_BITS)
+    rand_a, rand_b = noise >> 62, noise & (1 << 62) - 1
+    value = milliseconds << 80 | 7 << 76 | rand_a << 64 | 2 << 62 | rand_b
+    return str(UUID(int=value))
+
+
+def new_token() -> str:
+    """Return a value that nobody else has made or can guess: 128 random bits as 32 hex digits."""
+    return secrets.token_hex(16)
+
+
+def step_task_id(run_id: str, step_id: str) -> str:
+    """Return the id of the task that a step of a run is; the same for the same input."""
+    return str(uuid5(STEP_NAMESPACE, f"{run_id}/{step_id}"))
