@@ -1,0 +1,88 @@
+"""Celery's settings for our processes; why each is as it is.
+
+Facts: Celery 5.7 and kombu 5.7, their documentation and their source.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kombu import Exchange, Queue
+
+_CONNECT = 4  # seconds to connect to a broker
+_SOCKET = 10  # seconds without an answer; must exceed the 1 s of a blocking pop
+_VISIBILITY = 60  # seconds; safe to be short, as durable tasks are acknowledged at once
+
+_PUBLISH_RETRY = {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
+
+
+def settings(
+    *,
+    broker_url: str,
+    result_url: str | None,
+    key_prefix: str,
+    queues: Sequence[str],
+    send_events: bool,
+    beat_scheduler: str,
+) -> dict[str, Any]:
+    """Return the configuration of an app that talks to this broker."""
+    return {
+        "broker_url": broker_url,
+        "result_backend": result_url,
+        "broker_transport_options": _transport(broker_url, key_prefix),
+        "result_backend_transport_options": {
+            "visibility_timeout": _VISIBILITY,
+            "global_keyprefix": key_prefix,
+            "retry_policy": {"timeout": 5.0, "max_retries": 3},
+        },
+        "visibility_timeout": _VISIBILITY,
+        # A connection that is gone is built anew, for ever; publishing gives up soon.
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_connection_timeout": _CONNECT,
+        "broker_pool_acquire_timeout": _SOCKET,
+        "task_publish_retry_policy": _PUBLISH_RETRY,
+        "redis_socket_timeout": _SOCKET,
+        "redis_socket_connect_timeout": _CONNECT,
+        "redis_retry_on_timeout": True,
+        # JSON only, both ways: anything else could be code.
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "event_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        # A worker holds no message without a free slot (protocol R5).
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        # The ledger owns a running task, not the connection (protocol R5).
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "task_reject_on_worker_lost": False,
+        "worker_send_task_events": send_events,
+        "task_send_sent_event": send_events,
+        "worker_lost_wait": 1.0,  # seconds; a result that comes after it is refused by its fence
+        "worker_soft_shutdown_timeout": 10.0,
+        "result_expires": 86_400,
+        "task_default_queue": queues[0] if queues else "default",
+        "task_queues": [Queue(name, Exchange(""), routing_key=name) for name in queues],
+        "task_create_missing_queues": True,
+        "beat_scheduler": beat_scheduler,
+        "enable_utc": True,
+        "timezone": "UTC",
+    }
+
+
+def _transport(broker_url: str, key_prefix: str) -> dict[str, Any]:
+    if not broker_url.startswith(("redis", "rediss", "sentinel", "valkey")):
+        return {"confirm_publish": True}
+    return {
+        "visibility_timeout": _VISIBILITY,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "priority_steps": list(range(10)),
+        "queue_order_strategy": "priority",
+        "global_keyprefix": key_prefix,
+        "socket_timeout": _SOCKET,
+        "socket_connect_timeout": _CONNECT,
+        "socket_keepalive": not broker_url.startswith("redis+socket"),
+        "health_check_interval": 10,
+        **_PUBLISH_RETRY,
+    }

@@ -1,0 +1,104 @@
+"""Bring the ledger's tables to the version that this program needs (Alembic).
+
+Two processes that migrate at once are safe: one holds a lock, the other waits and finds the work
+done. Everything happens in one transaction, so a migration that fails leaves nothing behind.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from datamcp.errors import SchemaVersionError
+from datamcp.infra.database import Database
+
+_SCRIPTS = Path(__file__).with_name("migrations")
+_LOCK = 0x64617461  # any number that only we use
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The version of a database's tables, and the one this program needs; None if there is none."""
+
+    found: str | None
+    needed: str
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether the program can work with these tables."""
+        return self.found == self.needed
+
+
+def upgrade(url: str) -> Schema:
+    """Bring the database at this URL to the newest version; return what it was before."""
+    database = Database(url)
+    try:
+        return migrate(database)
+    finally:
+        database.close()
+
+
+def migrate(database: Database) -> Schema:
+    """Bring a database to the newest version; return what it was before."""
+    with database.transaction() as connection:
+        if database.dialect == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        before = _look(connection)
+        if not before.is_current:
+            command.upgrade(_settings(connection), "head")
+        return before
+
+
+def look(database: Database) -> Schema:
+    """Return the version of a database's tables, without changing anything."""
+    with database.transaction() as connection:
+        return _look(connection)
+
+
+def require(database: Database, *, may_create: bool) -> None:
+    """Make sure that the tables fit this program; an empty database may be filled.
+
+    Raises SchemaVersionError, in one line that says what to do, if they do not.
+    """
+    schema = look(database)
+    if schema.is_current:
+        return
+    if schema.found is None and may_create:
+        migrate(database)
+        return
+    if schema.found is None:
+        raise SchemaVersionError("the database has no ledger yet; run `datamcp migrate`")
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if schema.found in known:
+        raise SchemaVersionError(
+            f"the ledger is at version {schema.found}, this program needs {schema.needed}; "
+            "run `datamcp migrate`"
+        )
+    raise SchemaVersionError(
+        f"the ledger is at version {schema.found}, which is newer than this program "
+        f"({schema.needed}); upgrade datamcp"
+    )
+
+
+def _look(connection: Connection) -> Schema:
+    has_table = inspect(connection).has_table("alembic_version")
+    found = MigrationContext.configure(connection).get_current_revision() if has_table else None
+    needed = _scripts().get_current_head()
+    if needed is None:
+        raise SchemaVersionError("the program was installed without its migrations")
+    return Schema(found, needed)
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(_SCRIPTS))
+
+
+def _settings(connection: Connection) -> Config:
+    settings = Config()
+    settings.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    settings.attributes["connection"] = connection
+    return settings

@@ -1,0 +1,53 @@
+"""What a capability can ask and tell while it runs: `self.context`."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from logging import Logger, LoggerAdapter
+from typing import Any
+
+from datamcp.tasks.task import Task
+
+current: ContextVar["TaskContext | None"] = ContextVar("datamcp_task", default=None)
+"""The task that runs here; each thread and each asyncio task has its own."""
+
+
+@dataclass(slots=True)
+class TaskContext:
+    """One attempt at one task.
+
+    `idempotency_key` is the task's own, or else its id: equal for all attempts, so that an outside
+    service can recognise a repetition. `deadline` is the instant (UTC) at which the attempt times
+    out. `run_id` and `step_id` are set where the task is a step of a pipeline run.
+    """
+
+    task: Task
+    task_id: str
+    idempotency_key: str
+    attempt: int
+    deadline: datetime | None
+    logger: "LoggerAdapter[Logger]"
+    run_id: str | None = None
+    step_id: str | None = None
+    _beat: Callable[[float | None], bool] = field(default=lambda _progress: False, repr=False)
+    _cancelled: bool = field(default=False, repr=False)
+
+    @property
+    def cancelled(self) -> bool:
+        """Tell whether someone asked for this task to be cancelled, as of the last heartbeat."""
+        return self._cancelled
+
+    def heartbeat(self, progress: float | None = None) -> None:
+        """Record how far the work is, from 0 to 1, and learn whether it was cancelled.
+
+        Raises ValueError for a progress outside of 0 to 1.
+        """
+        if progress is not None and not 0 <= progress <= 1:
+            raise ValueError(f"progress must be from 0 to 1, got {progress}")
+        self._cancelled = self._beat(progress) or self._cancelled
+
+
+def describe(context: TaskContext) -> dict[str, Any]:
+    """Return what log lines of this task carry."""
+    return {"task_id": context.task_id, "task_type": context.task.task_type}

@@ -1,0 +1,128 @@
+"""The way in: check a task, insert it, commit, publish a hint.
+
+A task is real once its row is committed. If the broker does not answer then, the call returns all
+the same and the row waits: the reconciler publishes it (protocol R4).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+
+from datamcp.clock import Clock
+from datamcp.errors import (
+    BackendUnavailable,
+    IdempotencyConflictError,
+    InvalidParametersError,
+    Problem,
+)
+from datamcp.tasks.ledger import Hint, Inserted, NewTask, TaskLedger
+from datamcp.tasks.ports import Publisher, TaskType, TaskTypes
+from datamcp.tasks.states import State
+from datamcp.tasks.task import Task
+from datamcp.telemetry import Telemetry
+from datamcp.types import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What became of an enqueue. `unpublished` says why the broker has not got it yet."""
+
+    task_id: str
+    is_new: bool = True
+    unpublished: str | None = None
+
+
+class Enqueuer:
+    """Takes tasks in."""
+
+    def __init__(
+        self,
+        *,
+        types: TaskTypes,
+        ledger: TaskLedger,
+        publisher: Publisher,
+        clock: Clock,
+        telemetry: Telemetry,
+        default_timeout: float | None = None,
+    ) -> None:
+        """Take the parts; `default_timeout` (s) is for task types without one of their own."""
+        self._types = types
+        self._ledger = ledger
+        self._publisher = publisher
+        self._clock = clock
+        self._telemetry = telemetry
+        self._default_timeout = default_timeout
+
+    def enqueue(self, task: Task) -> Enqueued:
+        """Take in one task.
+
+        Raises UnknownTaskTypeError and InvalidParametersError before anything is written,
+        IdempotencyConflictError if its key is taken, BackendUnavailable if the database is away.
+        """
+        inserted, hint = self.insert(task)
+        if not inserted.is_new or inserted.state is not State.QUEUED:
+            return Enqueued(inserted.task_id, is_new=inserted.is_new)
+        self._telemetry.emit("task.enqueued", task_id=hint.task_id, task_type=hint.task_type)
+        return Enqueued(inserted.task_id, unpublished=self._publish(hint))
+
+    def bind(
+        self, task_type: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the arguments of a plain call by name."""
+        return self._types.resolve(task_type).parameters.bind(args, kwargs)
+
+    def insert(self, task: Task) -> tuple[Inserted, Hint]:
+        """Check a task and commit its row, without publishing it."""
+        task_type = self._types.resolve(task.task_type)
+        new = self._prepare(task, task_type)
+        inserted = self._ledger.insert(new)
+        if not inserted.is_new and json.loads(inserted.parameters) != json.loads(new.parameters):
+            key = task.idempotency_key or new.task_id
+            raise IdempotencyConflictError(task.task_type, key, inserted.task_id)
+        return inserted, _hint(new)
+
+    def _prepare(self, task: Task, task_type: TaskType) -> NewTask:
+        return NewTask(
+            task_id=task.task_id or new_id(self._clock.now()),
+            task_type=task.task_type,
+            queue=task_type.queue,
+            priority=task.priority,
+            parameters=task_type.parameters.dump(task.parameters),
+            timeout=task.timeout or task_type.timeout or self._default_timeout,
+            scheduled_at=task.scheduled_at,
+            idempotency_key=task.idempotency_key,
+            tags=json.dumps(task.tags) if task.tags else None,
+            metadata=_metadata(task),
+        )
+
+    def _publish(self, hint: Hint) -> str | None:
+        try:
+            self._publisher.publish([hint])
+        except BackendUnavailable as error:
+            self._telemetry.emit("task.publish_failed", task_id=hint.task_id, reason=error.reason)
+            return str(error)
+        return None
+
+
+def _metadata(task: Task) -> str | None:
+    if not task.metadata:
+        return None
+    try:
+        return to_json(task.metadata).decode()
+    except ValueError as error:
+        raise InvalidParametersError(task.task_type, [Problem("metadata", str(error))]) from error
+
+
+def _hint(new: NewTask) -> Hint:
+    return Hint(
+        new.task_id,
+        new.task_type,
+        new.queue,
+        new.priority,
+        new.timeout,
+        new.root_id,
+        new.parent_id,
+    )

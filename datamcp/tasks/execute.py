@@ -1,0 +1,153 @@
+"""One attempt at one task in a worker: claim it, run it, settle it."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from datamcp.clock import Clock
+from datamcp.errors import DatamcpError
+from datamcp.processors.processor import Output, ProcessingResult
+from datamcp.tasks import context as contexts
+from datamcp.tasks.claim import Claimer, Delivery
+from datamcp.tasks.context import TaskContext
+from datamcp.tasks.ledger import Claimed, TaskLedger
+from datamcp.tasks.outcome import Done, Fail, Outcome, TimedOut, failure, settle
+from datamcp.tasks.ports import Call, Continuation, TaskTypes
+from datamcp.tasks.settle import Settler
+from datamcp.tasks.states import State
+from datamcp.tasks.task import Task
+from datamcp.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How an attempt went: its outcome, and the state that the ledger gave the task."""
+
+    outcome: Outcome
+    state: State
+
+
+class Executor:
+    """Runs what messages name, once each."""
+
+    def __init__(
+        self,
+        *,
+        types: TaskTypes,
+        ledger: TaskLedger,
+        claimer: Claimer,
+        settler: Settler,
+        continuation: Continuation,
+        clock: Clock,
+        telemetry: Telemetry,
+        timeout_error: type[Exception],
+    ) -> None:
+        """Take the parts of an attempt; `timeout_error` is what the pool raises in user code."""
+        self._types = types
+        self._ledger = ledger
+        self._claimer = claimer
+        self._settler = settler
+        self._continuation = continuation
+        self._clock = clock
+        self._telemetry = telemetry
+        self._timeout_error = timeout_error
+
+    def execute(self, delivery: Delivery) -> Execution | None:
+        """Make one attempt; None if the message names nothing that may start (protocol R3)."""
+        claimed = self._claimer.claim(delivery)
+        if claimed is None:
+            return None
+        self._telemetry.emit("task.claimed", task_id=claimed.task_id, attempt=claimed.attempt)
+        outcome = self._attempt(claimed)
+        settled = self._settler.finish(claimed.task_id, claimed.fence, settle(outcome))
+        if settled is None:
+            return None
+        self._telemetry.emit("task.finished", task_id=claimed.task_id, state=settled.state)
+        return Execution(outcome, settled.state)
+
+    def _attempt(self, claimed: Claimed) -> Outcome:
+        try:
+            value = self._run(claimed)
+            return Done(_json(value), _output(claimed, value))
+        except self._timeout_error:
+            return TimedOut(claimed.timeout or 0)
+        except PydanticSerializationError as error:
+            return Fail("invalid_result", f"the result has no JSON form: {error}")
+        except Exception as error:  # noqa: BLE001  whatever a capability raises is its outcome
+            if not isinstance(error, DatamcpError):
+                _log(claimed).exception("%s raised", claimed.task_type)
+            return failure(error)
+
+    def _run(self, claimed: Claimed) -> Any:
+        task_type = self._types.resolve(claimed.task_type)
+        text, inputs = claimed.parameters, {}
+        if claimed.run_id is not None:
+            text, inputs = self._continuation.inputs(claimed)
+        parameters = task_type.parameters.load(text)
+        context = self._context(claimed, text)
+        token = contexts.current.set(context)
+        try:
+            return task_type.handler(Call(parameters, context, inputs))
+        finally:
+            contexts.current.reset(token)
+
+    def _context(self, claimed: Claimed, text: str) -> TaskContext:
+        deadline = None
+        if claimed.timeout is not None:
+            deadline = self._clock.now() + timedelta(seconds=claimed.timeout)
+        return TaskContext(
+            task=_task(claimed, text),
+            task_id=claimed.task_id,
+            idempotency_key=claimed.idempotency_key or claimed.task_id,
+            attempt=claimed.attempt,
+            deadline=deadline,
+            logger=_log(claimed),
+            run_id=claimed.run_id,
+            step_id=claimed.step_id,
+            _beat=lambda progress: self._beat(claimed, progress),
+        )
+
+    def _beat(self, claimed: Claimed, progress: float | None) -> bool:
+        beat = self._ledger.heartbeat(claimed.task_id, claimed.fence, progress)
+        return beat is None or beat.cancel_requested
+
+
+def _task(claimed: Claimed, text: str) -> Task:
+    metadata: Mapping[str, Any] = json.loads(claimed.metadata) if claimed.metadata else {}
+    return Task(
+        task_id=claimed.task_id,
+        task_type=claimed.task_type,
+        parameters=json.loads(text),
+        timeout=claimed.timeout,
+        idempotency_key=claimed.idempotency_key,
+        tags=tuple(json.loads(claimed.tags)) if claimed.tags else (),
+        metadata=dict(metadata),
+    )
+
+
+def _json(value: Any) -> str:
+    return to_json(value, inf_nan_mode="constants").decode()
+
+
+def _output(claimed: Claimed, value: Any) -> str | None:
+    """Return what a step's downstreams see of its value, with what was counted, as JSON."""
+    if claimed.run_id is None:
+        return None
+    match value:
+        case ProcessingResult():
+            counted = value.model_dump(mode="json", exclude={"output", "execution_time"})
+            return json.dumps(value.output.model_dump(mode="json") | counted)
+        case Output():
+            return value.model_dump_json()
+        case _:
+            return _json({"value": value})
+
+
+def _log(claimed: Claimed) -> "logging.LoggerAdapter[logging.Logger]":
+    log = logging.getLogger(f"datamcp.task.{claimed.task_type}")
+    return logging.LoggerAdapter(log, {"task_id": claimed.task_id})

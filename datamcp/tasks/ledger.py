@@ -1,0 +1,475 @@
+"""Every statement on the table of tasks: the one place where a task's row is written.
+
+Each change of state is one conditional UPDATE. A claim and everything after it are guarded by the
+fence, a token that the claimer made (protocol R1, R2); instants that are compared are the
+database's (R8). Nothing here decides what happens next: see `claim`, `settle`, `reconcile`.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from datamcp.infra import instants
+from datamcp.infra.database import Database
+from datamcp.tasks.outcome import Ending
+from datamcp.tasks.states import FINAL, WAITING, State
+from datamcp.tasks.tables import tasks
+
+MAX_LOSSES = 3  # workers that may die on a task before it is taken for the cause (R10)
+
+Now = Callable[[], ColumnElement[datetime]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A checked task, as it is inserted. `parameters`, `tags` and `metadata` are JSON text."""
+
+    task_id: str
+    task_type: str
+    queue: str
+    priority: int
+    parameters: str
+    max_attempts: int = 1
+    timeout: float | None = None
+    scheduled_at: datetime | None = None
+    delay: float | None = None  # seconds from now, instead of `scheduled_at`
+    idempotency_key: str | None = None
+    tags: str | None = None
+    metadata: str | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What became of an insert: the row's id and state, and whether it is a new row."""
+
+    task_id: str
+    state: State
+    is_new: bool
+    parameters: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a message says: this task may start. It carries no more than the broker needs."""
+
+    task_id: str
+    task_type: str
+    queue: str
+    priority: int
+    timeout: float | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row that this process may work on, until another claim takes its fence away."""
+
+    task_id: str
+    task_type: str
+    fence: str
+    attempt: int
+    parameters: str
+    timeout: float | None
+    idempotency_key: str | None
+    tags: str | None
+    metadata: str | None
+    root_id: str | None
+    run_id: str | None
+    step_id: str | None
+    upstreams_left: int | None
+    progress: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A row that has just become final, and what a run needs to go on from it."""
+
+    task_id: str
+    state: State
+    run_id: str | None
+    step_id: str | None
+    downstreams: str | None  # JSON list of step ids
+    error_message: str | None
+    is_repeat: bool = False  # the same finish had already been written
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The answer to a heartbeat of a claim that is in force."""
+
+    cancel_requested: bool
+
+
+_HINT = (
+    tasks.c.task_id,
+    tasks.c.task_type,
+    tasks.c.queue,
+    tasks.c.priority,
+    tasks.c.timeout,
+    tasks.c.root_id,
+    tasks.c.parent_id,
+)
+_CLAIMED = (
+    tasks.c.task_id,
+    tasks.c.task_type,
+    tasks.c.fence,
+    tasks.c.attempt,
+    tasks.c.parameters,
+    tasks.c.timeout,
+    tasks.c.idempotency_key,
+    tasks.c.tags,
+    tasks.c.metadata,
+    tasks.c.root_id,
+    tasks.c.run_id,
+    tasks.c.step_id,
+    tasks.c.upstreams_left,
+    tasks.c.progress,
+)
+_SETTLED = (
+    tasks.c.task_id,
+    tasks.c.state,
+    tasks.c.run_id,
+    tasks.c.step_id,
+    tasks.c.downstreams,
+    tasks.c.error_message,
+)
+
+
+class TaskLedger:
+    """The rows of tasks. Safe to share between threads."""
+
+    def __init__(self, database: Database, *, now: Now = instants.now) -> None:
+        """Take the database and, in tests, a clock in its place."""
+        self.database = database
+        self._now = now
+        dialect = postgresql if database.dialect == "postgresql" else sqlite
+        self._insert: Callable[..., Any] = dialect.insert
+
+    # Enqueue.
+
+    def insert(self, task: NewTask) -> Inserted:
+        """Insert a task and commit; or find the one that has its id or its idempotency key."""
+        with self.database.autocommit() as connection:
+            return self.insert_on(connection, task)
+
+    def insert_on(self, connection: Connection, task: NewTask) -> Inserted:
+        """Insert a task on a connection of the caller's, which commits it."""
+        statement = self._insert(tasks).values(**self._values(task))
+        statement = statement.on_conflict_do_nothing().returning(tasks.c.state)
+        state = connection.execute(statement).scalar_one_or_none()
+        if state is not None:
+            return Inserted(task.task_id, State(state), is_new=True, parameters=task.parameters)
+        row = connection.execute(select(tasks).where(self._is_same(task))).mappings().one()
+        return Inserted(row["task_id"], State(row["state"]), False, row["parameters"])
+
+    def insert_steps(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert the steps of a run in one statement; those without upstreams are queued."""
+        now = self._now()
+        statement = insert(tasks).values(created_at=now)
+        for state in (State.QUEUED, State.SCHEDULED):
+            values = [{**row, "state": state} for row in rows if row["state"] is state]
+            if values and state is State.QUEUED:
+                connection.execute(statement.values(queued_at=now), values)
+            elif values:
+                connection.execute(statement, values)
+
+    def _values(self, task: NewTask) -> dict[str, Any]:
+        now = self._now()
+        due: ColumnElement[Any] = literal(task.scheduled_at, instants.Instant())
+        if task.delay is not None:
+            due = instants.after(now, task.delay)
+        is_later = due > now
+        has_time = task.scheduled_at is not None or task.delay is not None
+        return {
+            "task_id": task.task_id,
+            "task_type": task.task_type,
+            "queue": task.queue,
+            "priority": task.priority,
+            "parameters": task.parameters,
+            "max_attempts": task.max_attempts,
+            "timeout": task.timeout,
+            "idempotency_key": task.idempotency_key,
+            "tags": task.tags,
+            "metadata": task.metadata,
+            "root_id": task.root_id,
+            "parent_id": task.parent_id,
+            "created_at": now,
+            "scheduled_at": due if has_time else None,
+            "state": case((is_later, State.SCHEDULED), else_=State.QUEUED)
+            if has_time
+            else State.QUEUED,
+            "queued_at": case((is_later, null()), else_=now) if has_time else now,
+        }
+
+    def _is_same(self, task: NewTask) -> ColumnElement[bool]:
+        same_id = tasks.c.task_id == task.task_id
+        if task.idempotency_key is None:
+            return same_id
+        same_key = and_(
+            tasks.c.task_type == task.task_type, tasks.c.idempotency_key == task.idempotency_key
+        )
+        return or_(same_id, same_key)
+
+    # Claim, heartbeat, finish: by fence.
+
+    def claim(self, task_id: str, fence: str, agent_id: str) -> Claimed | None:
+        """Take a row that may start; None if it may not (protocol R3).
+
+        Repeated with the same fence, after a lost answer, it returns the same claim (R2).
+        """
+        is_mine = and_(tasks.c.state == State.RUNNING, tasks.c.fence == fence)
+        may_start = and_(self._is_due(), tasks.c.cancel_requested.is_(False))
+        statement = (
+            update(tasks)
+            .where(tasks.c.task_id == task_id, or_(may_start, is_mine))
+            .values(
+                state=State.RUNNING,
+                fence=fence,
+                agent_id=agent_id,
+                attempt=case((is_mine, tasks.c.attempt), else_=tasks.c.attempt + 1),
+                started_at=self._now(),
+                progress=None,
+            )
+            .returning(*_CLAIMED)
+        )
+        with self.database.autocommit() as connection:
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else Claimed(*row)
+
+    def _is_due(self) -> ColumnElement[bool]:
+        waits_for_its_time = and_(
+            tasks.c.state.in_([State.SCHEDULED, State.RETRYING]),
+            tasks.c.scheduled_at <= self._now(),
+        )
+        return or_(tasks.c.state == State.QUEUED, waits_for_its_time)
+
+    def heartbeat(self, task_id: str, fence: str, progress: float | None) -> Beat | None:
+        """Record progress of a claim; None if the claim is no longer in force (R1)."""
+        values = {} if progress is None else {"progress": progress}
+        statement = (
+            update(tasks)
+            .where(_is_held(task_id, fence))
+            .values(fence=fence, **values)
+            .returning(tasks.c.cancel_requested)
+        )
+        with self.database.autocommit() as connection:
+            flag = connection.execute(statement).scalar_one_or_none()
+        return None if flag is None else Beat(bool(flag))
+
+    def finish(
+        self, connection: Connection, task_id: str, fence: str, ending: Ending
+    ) -> Settled | None:
+        """Record how a claim ended; None if the claim is no longer in force (R1).
+
+        A cancel that was asked for wins over every other ending (R9). The same finish again is a
+        success (R2).
+        """
+        is_cancelled = tasks.c.cancel_requested.is_(True)
+        statement = (
+            update(tasks)
+            .where(_is_held(task_id, fence))
+            .values(
+                state=case((is_cancelled, State.CANCELLED), else_=ending.state),
+                result=case((is_cancelled, null()), else_=ending.result),
+                output=case((is_cancelled, null()), else_=ending.output),
+                error_code=case((is_cancelled, "cancelled"), else_=ending.error_code),
+                error_message=case((is_cancelled, "on request"), else_=ending.error_message),
+                finished_at=self._now(),
+            )
+            .returning(*_SETTLED)
+        )
+        row = connection.execute(statement).one_or_none()
+        return _settled(row) if row is not None else self._repeated(connection, task_id, fence)
+
+    def _repeated(self, connection: Connection, task_id: str, fence: str) -> Settled | None:
+        is_mine = and_(tasks.c.task_id == task_id, tasks.c.fence == fence)
+        row = connection.execute(
+            select(*_SETTLED).where(is_mine, tasks.c.state.in_(FINAL))
+        ).one_or_none()
+        return None if row is None else _settled(row, is_repeat=True)
+
+    # Cancel.
+
+    def cancel(self, connection: Connection, where: ColumnElement[bool]) -> list[Settled]:
+        """End waiting rows at once and flag running ones; return those that ended (R9)."""
+        ended = (
+            update(tasks)
+            .where(where, tasks.c.state.in_(WAITING))
+            .values(
+                state=State.CANCELLED,
+                cancel_requested=True,
+                error_code="cancelled",
+                error_message="on request",
+                finished_at=self._now(),
+            )
+            .returning(*_SETTLED)
+        )
+        rows = connection.execute(ended).all()
+        flagged = update(tasks).where(where, tasks.c.state == State.RUNNING)
+        connection.execute(flagged.values(cancel_requested=True))
+        return [_settled(row) for row in rows]
+
+    # Reconcile.
+
+    def release_due(self, limit: int) -> list[Hint]:
+        """Queue rows whose time has come, the longest overdue first."""
+        is_due = and_(
+            tasks.c.state.in_([State.SCHEDULED, State.RETRYING]),
+            tasks.c.scheduled_at <= self._now(),
+        )
+        due = select(tasks.c.task_id).where(is_due).order_by(tasks.c.scheduled_at).limit(limit)
+        statement = (
+            update(tasks)
+            .where(tasks.c.task_id.in_(due.with_for_update(skip_locked=True)), is_due)
+            .values(state=State.QUEUED, queued_at=self._now())
+            .returning(*_HINT)
+        )
+        with self.database.autocommit() as connection:
+            return [Hint(*row) for row in connection.execute(statement)]
+
+    def queued_longer_than(self, queue: str, seconds: float, limit: int) -> list[Hint]:
+        """Return rows of a queue that no worker took for so long, the oldest first."""
+        statement = (
+            select(*_HINT)
+            .where(
+                tasks.c.state == State.QUEUED,
+                tasks.c.queue == queue,
+                tasks.c.queued_at <= instants.after(self._now(), -seconds),
+                tasks.c.cancel_requested.is_(False),
+            )
+            .order_by(tasks.c.queued_at)
+            .limit(limit)
+        )
+        with self.database.autocommit() as connection:
+            return [Hint(*row) for row in connection.execute(statement)]
+
+    def give_back(
+        self, connection: Connection, where: ColumnElement[bool]
+    ) -> tuple[list[Hint], list[Settled]]:
+        """Take running rows from a worker that is dead; return what may start anew, and what ended.
+
+        It uses up no attempt. A row that was to be cancelled is, and one on which `MAX_LOSSES`
+        workers have died fails (R9, R10).
+        """
+        is_cancelled = tasks.c.cancel_requested.is_(True)
+        is_poison = tasks.c.losses + 1 >= MAX_LOSSES
+        ends = or_(is_cancelled, is_poison)
+        statement = (
+            update(tasks)
+            .where(where, tasks.c.state == State.RUNNING)
+            .values(
+                state=case(
+                    (is_cancelled, State.CANCELLED),
+                    (is_poison, State.FAILED),
+                    else_=State.QUEUED,
+                ),
+                fence=None,
+                losses=tasks.c.losses + 1,
+                attempt=case((ends, tasks.c.attempt), else_=tasks.c.attempt - 1),
+                queued_at=self._now(),
+                finished_at=case((ends, self._now()), else_=null()),
+                error_code=case((is_cancelled, "cancelled"), (is_poison, "worker_lost")),
+                error_message=case(
+                    (is_cancelled, "on request"),
+                    (is_poison, f"{MAX_LOSSES} workers died while they ran it"),
+                ),
+            )
+            .returning(*_SETTLED, *_HINT[1:])
+        )
+        queued, ended = [], []
+        for row in connection.execute(statement):
+            if row.state == State.QUEUED:
+                queued.append(Hint(row.task_id, *row[len(_SETTLED) :]))
+            else:
+                ended.append(_settled(row[: len(_SETTLED)]))
+        return queued, ended
+
+    # Read.
+
+    def get(self, task_id: str) -> Row[Any] | None:
+        """Return a whole row."""
+        with self.database.autocommit() as connection:
+            return connection.execute(
+                select(tasks).where(tasks.c.task_id == task_id)
+            ).one_or_none()
+
+    def get_many(self, task_ids: Collection[str]) -> Sequence[Row[Any]]:
+        """Return the whole rows of these ids that exist, in any order."""
+        with self.database.autocommit() as connection:
+            return connection.execute(select(tasks).where(tasks.c.task_id.in_(task_ids))).all()
+
+    def list(
+        self,
+        *,
+        state: State | None = None,
+        task_type: str | None = None,
+        queue: str | None = None,
+        run_id: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Row[Any]]:
+        """Return whole rows, the newest first."""
+        wanted = {"state": state, "task_type": task_type, "queue": queue, "run_id": run_id}
+        statement = select(tasks).order_by(tasks.c.created_at.desc(), tasks.c.task_id.desc())
+        for column, value in wanted.items():
+            if value is not None:
+                statement = statement.where(tasks.c[column] == value)
+        with self.database.autocommit() as connection:
+            return connection.execute(statement.limit(limit)).all()
+
+    def counts(self) -> dict[tuple[str, State], int]:
+        """Return how many rows each queue has in each state."""
+        statement = select(tasks.c.queue, tasks.c.state, func.count()).group_by(
+            tasks.c.queue, tasks.c.state
+        )
+        with self.database.autocommit() as connection:
+            rows = connection.execute(statement).all()
+        return {(queue, State(state)): count for queue, state, count in rows}
+
+
+def is_task(task_id: str) -> ColumnElement[bool]:
+    """Return the condition that names one task."""
+    return tasks.c.task_id == task_id
+
+
+def is_claim(task_id: str, fence: str) -> ColumnElement[bool]:
+    """Return the condition that names one claim."""
+    return and_(tasks.c.task_id == task_id, tasks.c.fence == fence)
+
+
+def is_claimed_by(agent_id: str) -> ColumnElement[bool]:
+    """Return the condition that names all that one agent runs."""
+    return tasks.c.agent_id == agent_id
+
+
+def is_of_run(run_id: str) -> ColumnElement[bool]:
+    """Return the condition that names the steps of a run."""
+    return tasks.c.run_id == run_id
+
+
+def _is_held(task_id: str, fence: str) -> ColumnElement[bool]:
+    return and_(is_claim(task_id, fence), tasks.c.state == State.RUNNING)
+
+
+def _settled(row: Sequence[Any], *, is_repeat: bool = False) -> Settled:
+    task_id, state, *rest = row
+    return Settled(task_id, State(state), *rest, is_repeat=is_repeat)

@@ -1,0 +1,92 @@
+"""What the task engine needs from others, as the smallest interfaces that will do."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from datamcp.processors.processor import Output
+from datamcp.tasks.context import TaskContext
+from datamcp.tasks.ledger import Claimed, Hint, Settled
+from datamcp.tasks.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a handler: the checked parameters, and what the task knows of itself."""
+
+    parameters: Any
+    context: TaskContext
+    inputs: Mapping[str, Output]  # of a step: the outputs of its upstreams, by step id
+
+
+@dataclass(frozen=True, slots=True)
+class TaskType:
+    """What can be run under one name: where, with which parameters, by what."""
+
+    name: str
+    queue: str
+    parameters: Parameters
+    handler: Callable[[Call], Any]
+    timeout: float | None = None  # seconds, where the task itself says nothing
+    description: str = ""
+
+
+class TaskTypes(Protocol):
+    """Knows every task type of this installation."""
+
+    def resolve(self, name: str) -> TaskType:
+        """Return a task type; raise UnknownTaskTypeError for any other name."""
+        ...
+
+    def served_by(self, queue: str) -> Sequence[TaskType]:
+        """Return the task types of a queue."""
+        ...
+
+    def queues(self) -> Sequence[str]:
+        """Return the names of all queues."""
+        ...
+
+
+class Publisher(Protocol):
+    """Sends hints to the broker."""
+
+    def publish(self, hints: Sequence[Hint]) -> None:
+        """Send each hint to its queue; raise BackendUnavailable, within a bound, if it can't."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells whoever waits that something is finished."""
+
+    def announce(self, keys: Collection[str]) -> None:
+        """Wake up those who wait for these ids. May be lost: waiters look for themselves too."""
+        ...
+
+
+class Continuation(Protocol):
+    """What follows a step that is settled: the run it belongs to (protocol R12)."""
+
+    def inputs(self, claimed: Claimed) -> tuple[str, Mapping[str, Output]]:
+        """Return a step's parameters as JSON, references resolved, and its upstreams' outputs."""
+        ...
+
+    def settle(self, connection: Connection, settled: Sequence[Settled]) -> "FollowUp":
+        """Release or end what depends on these steps, in the transaction that settled them."""
+        ...
+
+    def carry_on(self, follow_up: "FollowUp") -> None:
+        """Send what was released, after the commit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """What a settled step led to: steps released, by run; and runs that are finished now."""
+
+    released: Mapping[str, Sequence[str]]  # run id -> step ids
+    finished_runs: Sequence[str] = ()
+
+
+NOTHING = FollowUp({})

@@ -1,0 +1,80 @@
+"""Where a hint leaves for the broker."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from datamcp.errors import BackendUnavailable
+from datamcp.tasks.ledger import Hint
+from datamcp.tasks.queues import broker_priority
+
+HINT = "datamcp_hint"
+"""The header that marks a message as ours: it names a row and carries nothing else."""
+
+TIMEOUT_GRACE = 5.0
+"""Seconds after a task's timeout at which a child that did not stop is killed."""
+
+
+class BrokerPublisher:
+    """Sends hints through a Celery app's connections."""
+
+    def __init__(self, app: Celery) -> None:
+        """Take the app; nothing is opened yet."""
+        self._app = app
+
+    def publish(self, hints: Sequence[Hint]) -> None:
+        """Send each hint to its queue, in order.
+
+        Raises BackendUnavailable, within some seconds, if the broker does not take them. Sending
+        a hint twice does no harm.
+        """
+        if not hints:
+            return
+        try:
+            with self._app.producer_or_acquire() as producer:
+                for hint in hints:
+                    self._send(producer, hint)
+        except (OperationalError, ConnectionError, TimeoutError) as error:
+            broker = self._app.connection_for_write().as_uri()
+            raise BackendUnavailable(f"broker {broker}", one_line(error)) from error
+
+    def _send(self, producer: Any, hint: Hint) -> None:
+        amqp = self._app.amqp
+        message = amqp.create_task_message(
+            hint.task_id,
+            hint.task_type,
+            root_id=hint.root_id,
+            parent_id=hint.parent_id,
+            ignore_result=True,
+            argsrepr="",
+            kwargsrepr="",
+            create_sent_event=self._app.conf.task_send_sent_event,
+            **limits(hint.timeout),
+        )
+        amqp.send_task_message(
+            producer,
+            hint.task_type,
+            message,
+            queue=hint.queue,
+            headers={HINT: 1},
+            priority=broker_priority(hint.priority, transport_of(self._app)),
+        )
+
+
+def limits(timeout: float | None) -> dict[str, float]:
+    """Return the time limits that a message asks of the pool, in seconds."""
+    if timeout is None:
+        return {}
+    return {"soft_time_limit": timeout, "time_limit": timeout + TIMEOUT_GRACE}
+
+
+def transport_of(app: Celery) -> str:
+    """Return the name of the app's transport, such as `redis` or `amqp`."""
+    return str(app.conf.broker_url or "memory").partition("://")[0]
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says, in one line, without its cause."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

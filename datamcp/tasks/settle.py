@@ -1,0 +1,106 @@
+"""End attempts, and do all that follows from it: one place for every road to a final state.
+
+The row, the release of the steps that depend on it, and the end of its run commit together. What
+others must hear of it leaves after the commit (protocol R2, R9, R12).
+"""
+
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, Connection
+
+from datamcp.errors import BackendUnavailable
+from datamcp.tasks.ledger import Hint, Settled, TaskLedger
+from datamcp.tasks.outcome import Ending
+from datamcp.tasks.ports import NOTHING, Continuation, FollowUp, Notifier, Publisher
+from datamcp.telemetry import Telemetry
+
+_PATIENCE = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the tries of one finish
+
+T = TypeVar("T")
+
+
+class Settler:
+    """Writes endings."""
+
+    def __init__(
+        self,
+        *,
+        ledger: TaskLedger,
+        continuation: Continuation,
+        publisher: Publisher,
+        notifier: Notifier,
+        telemetry: Telemetry,
+    ) -> None:
+        """Take the ledger, and those who act on what it says."""
+        self._ledger = ledger
+        self._continuation = continuation
+        self._publisher = publisher
+        self._notifier = notifier
+        self._telemetry = telemetry
+
+    def finish(self, task_id: str, fence: str, ending: Ending) -> Settled | None:
+        """Record how a claim ended; None if the claim is no longer in force.
+
+        A database that is away is tried again, for some seconds: the same finish twice is one.
+        """
+
+        def write() -> tuple[Settled | None, FollowUp]:
+            with self._ledger.database.transaction() as connection:
+                settled = self._ledger.finish(connection, task_id, fence, ending)
+                follow_up = self._follow(connection, [settled] if settled else [])
+            return settled, follow_up
+
+        settled, follow_up = self._patiently(write)
+        if settled is None:
+            self._telemetry.emit("task.claim_lost", task_id=task_id)
+            return None
+        self._tell([settled], follow_up)
+        return settled
+
+    def cancel(self, where: ColumnElement[bool]) -> list[Settled]:
+        """Cancel these tasks: waiting ones at once, running ones when they next look."""
+        with self._ledger.database.transaction() as connection:
+            settled = self._ledger.cancel(connection, where)
+            follow_up = self._follow(connection, settled)
+        self._tell(settled, follow_up)
+        return settled
+
+    def give_back(self, where: ColumnElement[bool]) -> list[Hint]:
+        """Return to the queue what a dead worker was running (protocol R10)."""
+        with self._ledger.database.transaction() as connection:
+            queued, settled = self._ledger.give_back(connection, where)
+            follow_up = self._follow(connection, settled)
+        for hint in queued:
+            self._telemetry.emit("task.worker_lost", task_id=hint.task_id, task_type=hint.task_type)
+        self._tell(settled, follow_up)
+        self._send(queued)
+        return queued
+
+    def _follow(self, connection: Connection, settled: Sequence[Settled]) -> FollowUp:
+        steps = [row for row in settled if row.run_id is not None and not row.is_repeat]
+        return self._continuation.settle(connection, steps) if steps else NOTHING
+
+    def _tell(self, settled: Sequence[Settled], follow_up: FollowUp) -> None:
+        done = [*(row.task_id for row in settled), *follow_up.finished_runs]
+        if done:
+            self._notifier.announce(done)
+        if follow_up.released:
+            self._continuation.carry_on(follow_up)
+
+    def _send(self, hints: Sequence[Hint]) -> None:
+        try:
+            self._publisher.publish(hints)
+        except BackendUnavailable as error:
+            # The rows are queued: the reconciler publishes them once the broker is back (R4).
+            self._telemetry.emit("task.publish_failed", count=len(hints), reason=error.reason)
+
+    def _patiently(self, write: Callable[[], T]) -> T:
+        for pause in _PATIENCE:
+            try:
+                return write()
+            except BackendUnavailable as error:
+                self._telemetry.emit("task.finish_delayed", reason=error.reason)
+                Event().wait(pause)
+        return write()

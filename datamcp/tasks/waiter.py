@@ -1,0 +1,141 @@
+"""Wait for the end of tasks and runs, without polling and without a thread per caller.
+
+One thread per process hears the notices and looks into the ledger, for all callers at once: when
+a subscription begins (the end may have come before it), when a notice comes, and every few
+seconds in case one was lost. Callers hold futures.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Generic, Protocol, TypeVar
+
+from datamcp.clock import Clock
+from datamcp.errors import BackendUnavailable
+from datamcp.telemetry import Telemetry
+
+T = TypeVar("T")
+
+_TICK = 1.0  # seconds to listen at a stretch
+
+
+class Listener(Protocol):
+    """Hears notices."""
+
+    def listen(self, key: str) -> None:
+        """Begin to hear of an id."""
+        ...
+
+    def ignore(self, key: str) -> None:
+        """Hear of an id no more."""
+        ...
+
+    def hear(self, timeout: float, heard: Callable[[str], None]) -> None:
+        """Wait up to some seconds for notices; raise ConnectionError if there is no way to."""
+        ...
+
+    def close(self) -> None:
+        """Stop."""
+        ...
+
+
+class Waiter(Generic[T]):
+    """Resolves futures with what the ledger says once something is finished."""
+
+    def __init__(
+        self,
+        *,
+        listener: Listener,
+        look: Callable[[Collection[str]], Mapping[str, T]],
+        clock: Clock,
+        telemetry: Telemetry,
+        look_again: float = 2.0,
+    ) -> None:
+        """Take how to hear, and how to look: `look` returns what is finished among some ids.
+
+        `look_again` is in seconds.
+        """
+        self._listener = listener
+        self._look = look
+        self._clock = clock
+        self._telemetry = telemetry
+        self._look_again = look_again
+        self._lock = threading.Lock()
+        self._futures: dict[str, list[Future[T]]] = defaultdict(list)
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def future(self, key: str) -> "Future[T]":
+        """Return a future of the end of this id; cancel it to give up."""
+        future: Future[T] = Future()
+        with self._lock:
+            is_first = not self._futures[key]
+            self._futures[key].append(future)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="datamcp-waiter", daemon=True)
+                self._thread.start()
+        if is_first:
+            with suppress(ConnectionError):  # the thread looks for itself until it is back
+                self._listener.listen(key)
+        return future
+
+    def _run(self) -> None:
+        next_look = self._clock.monotonic() + self._look_again
+        while not self._closed:
+            heard: set[str] = set()
+            self._hear(heard)
+            if self._clock.monotonic() >= next_look:
+                heard = self._waited_for()
+                next_look = self._clock.monotonic() + self._look_again
+            self._resolve(heard)
+
+    def _hear(self, heard: set[str]) -> None:
+        try:
+            self._listener.hear(_TICK, heard.add)
+        except ConnectionError:
+            threading.Event().wait(_TICK / 10)
+
+    def _waited_for(self) -> set[str]:
+        with self._lock:
+            for key in [key for key, futures in self._futures.items() if _given_up(futures)]:
+                self._forget(key)
+            return set(self._futures)
+
+    def _resolve(self, keys: set[str]) -> None:
+        if not keys:
+            return
+        try:
+            finished = self._look(keys)
+        except BackendUnavailable as error:
+            self._telemetry.emit("waiter.look_failed", reason=error.reason)
+            return
+        for key, value in finished.items():
+            with self._lock:
+                futures = self._forget(key)
+            for future in futures:
+                if future.set_running_or_notify_cancel():
+                    future.set_result(value)
+
+    def _forget(self, key: str) -> "list[Future[T]]":
+        futures = self._futures.pop(key, [])
+        with suppress(ConnectionError):
+            self._listener.ignore(key)
+        return futures
+
+    def close(self) -> None:
+        """Stop listening; futures that are still open are cancelled."""
+        self._closed = True
+        if self._thread is not None:
+            self._thread.join(timeout=2 * _TICK)
+        self._listener.close()
+        with self._lock:
+            futures = [future for waiting in self._futures.values() for future in waiting]
+            self._futures.clear()
+        for future in futures:
+            future.cancel()
+
+
+def _given_up(futures: "list[Future[T]]") -> bool:
+    return all(future.cancelled() for future in futures)

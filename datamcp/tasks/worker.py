@@ -1,0 +1,116 @@
+"""The worker's side of Celery: how a message becomes an attempt, and when it is acknowledged."""
+
+import json
+from typing import Any
+
+from billiard.exceptions import SoftTimeLimitExceeded, Terminated, WorkerLostError
+from celery import Task as CeleryTask
+from celery.exceptions import Ignore
+from celery.worker.request import Request
+from celery.worker.state import task_ready
+
+from datamcp.errors import TaskExecutionError
+from datamcp.tasks.claim import Delivery
+from datamcp.tasks.execute import Executor
+from datamcp.tasks.ledger import is_claim
+from datamcp.tasks.outcome import Cancel, Done, Fail, Outcome, TimedOut, settle
+from datamcp.tasks.publish import HINT, TIMEOUT_GRACE
+from datamcp.tasks.settle import Settler
+from datamcp.tasks.states import State
+from datamcp.types import new_token
+
+_FENCE = "datamcp_fence"
+
+
+class LedgerRequest(Request):  # type: ignore[misc]
+    """A message in the worker's main process.
+
+    A hint is acknowledged as soon as the pool takes it: from then on the ledger owns the task
+    (protocol R5). A plain message is acknowledged when it is done, so that it can't be lost
+    before it is adopted (R14). The fence of the coming claim is made here, so that this process
+    can name the claim of a child that dies.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Read the message, and make a fence for it."""
+        super().__init__(*args, **kwargs)
+        self.fence = new_token()
+        self._request_dict[_FENCE] = self.fence
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """Acknowledge a hint: a slot of the pool has it."""
+        super().on_accepted(pid, time_accepted)
+        if HINT in self._request_dict:
+            self.acknowledge()
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """Record what the child could not, because it is gone."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        match error:
+            case Terminated():
+                self._task.settler.finish(self.id, self.fence, settle(Cancel()))
+            case WorkerLostError() | SystemExit():
+                self._give_back()
+                return None
+        return super().on_failure(exc_info, *args, **kwargs)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Record the timeout of a child that has to be killed."""
+        super().on_timeout(soft, timeout)
+        if not soft:
+            ending = settle(TimedOut(timeout - TIMEOUT_GRACE))
+            self._task.settler.finish(self.id, self.fence, ending)
+
+    def _give_back(self) -> None:
+        task_ready(self)
+        self._task.settler.give_back(is_claim(self.id, self.fence))
+        self.acknowledge()
+
+
+class LedgerTask(CeleryTask):  # type: ignore[misc]
+    """The Celery task of one task type."""
+
+    Request = LedgerRequest
+    # Late for Celery, so that LedgerRequest decides: at once for hints, at the end for others.
+    acks_late = True
+    acks_on_failure = True
+    acks_on_timeout = True
+    reject_on_worker_lost = False
+    ignore_result = False
+    typing = False
+    abstract = True
+
+    executor: Executor
+    settler: Settler
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Make one attempt at the task that the message names.
+
+        Success is announced to Celery only if the ledger says so, so that no successor of a
+        canvas starts otherwise (protocol R12).
+        """
+        request = self.request
+        delivery = Delivery(
+            task_id=request.id,
+            task_type=self.name,
+            fence=request.get(_FENCE) or new_token(),
+            agent_id=request.hostname,
+            is_hint=request.get(HINT) is not None,
+            args=args,
+            kwargs=kwargs,
+        )
+        execution = self.executor.execute(delivery)
+        if execution is None or execution.state is State.CANCELLED:
+            raise Ignore
+        return self._answer(execution.outcome)
+
+    def _answer(self, outcome: Outcome) -> Any:
+        match outcome:
+            case Done(result):
+                return json.loads(result)
+            case Fail(code, message, exception):
+                raise exception or TaskExecutionError(self.request.id, code, message)
+            case TimedOut(timeout):
+                raise SoftTimeLimitExceeded(timeout)
+            case Cancel():
+                raise Ignore
