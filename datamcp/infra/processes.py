@@ -84,10 +84,13 @@ class Child:
         if self.is_alive:
             self._process.send_signal(signum)
 
-    def kill(self) -> Exit:
-        """End it and its whole group now, and wait until they are gone."""
+    def kill(self) -> None:
+        """End it and its whole group now; `reap` tells when they are gone."""
         if self.is_alive:
             self._kill_group()
+
+    def reap(self) -> Exit:
+        """Wait until it has ended and nothing of its group is left."""
         ended = self._settle(self._process.wait())
         self._await_group()
         return ended
@@ -98,7 +101,8 @@ class Child:
             self.terminate(signum)
             self.wait(timeout)
         finally:
-            ended = self.kill()
+            self.kill()
+            ended = self.reap()
         return ended
 
     def log_tail(self, lines: int = 5) -> str:
@@ -120,6 +124,7 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
 
     def _await_group(self) -> None:
+        # Bounded, because the dead are seen here until the system's first process has reaped them.
         deadline = time.monotonic() + _GROUP_GONE_TIMEOUT
         with suppress(ProcessLookupError, PermissionError):
             while time.monotonic() < deadline:
@@ -234,7 +239,9 @@ class Supervisor:
 
     def _kill_all(self) -> list[Exit]:
         with _interrupts_held():
-            return [child.kill() for child in self._children.values()]
+            for child in self._children.values():
+                child.kill()
+            return [child.reap() for child in self._children.values()]
 
 
 @contextmanager

@@ -61,7 +61,7 @@ class EmbeddedPostgres(EmbeddedServer):
         initdb = [self._program("initdb"), "-D", str(self._data), "-U", _SUPERUSER]
         options = ["--auth=trust", "--no-sync", "--encoding=UTF8", "--no-locale"]
         child = self._spawn("initdb", [*initdb, *options])
-        ended = child.wait(_INITDB_TIMEOUT) or child.kill()
+        ended = child.wait(_INITDB_TIMEOUT) or child.stop(timeout=0)
         if ended.code != 0:
             raise self._failure(child, str(ended))
 
