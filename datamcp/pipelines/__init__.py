@@ -1,0 +1,12 @@
+"""Pipelines: directed acyclic graphs of steps, run on Celery and recorded in the ledger.
+
+- `definition`: what a pipeline is, as its author writes it
+- `unsupported`: what the grammar has and this version can't do yet
+- `references`: `${…}` in a configuration: edges, values, and the parameters of a run
+- `graph`: which step waits for which
+- `check`: what is wrong with a definition as a whole
+- `document`: a YAML file as values that know their lines
+- `loader`: a file as a definition, with everything that is wrong with it
+- `plan`: the graph as a tree of series and parallels, and how it is cut into units
+- `canvas`: a unit as a Celery canvas
+"""
