@@ -5,12 +5,13 @@ must give the same id, such as the step of a run, it is a UUIDv5 of that input.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid5
 
-JSONValue = None | bool | int | float | str | Sequence["JSONValue"] | Mapping[str, "JSONValue"]
-"""What JSON can hold."""
+from pydantic import JsonValue
+
+JSONValue = JsonValue
+"""What JSON can hold: null, booleans, numbers, strings, lists and objects of these."""
 
 JSONObject = dict[str, JSONValue]
 """A JSON object: names to JSON values."""
