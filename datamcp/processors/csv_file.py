@@ -1,0 +1,111 @@
+"""CSV files: the checks before DuckDB reads them, the SQL that reads them, and what went wrong.
+
+DuckDB finds ragged lines and open quotes by itself, but does not look at gzip's checksum, renames
+duplicate columns and guesses headers. So the header is read here, once, and the checksum tested.
+"""
+
+# ruff: noqa: S608  every name and text goes through identifier() and literal()
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from datamcp.errors import ProcessingError
+from datamcp.processors.engine import identifier, literal, one_line
+from datamcp.processors.file_format import is_gzip
+
+_CHUNK = 1 << 20  # bytes
+
+
+def check_gzip(path: Path) -> None:
+    """Read a gzip file to its end, in pieces; ProcessingError if it is damaged or none."""
+    with _opened(path) as file:
+        while file.read(_CHUNK):
+            pass
+
+
+def read_header(path: Path, delimiter: str) -> list[str]:
+    """Return the names in the first line; ProcessingError for a header that cannot be used."""
+    with _opened(path) as file:
+        head = file.read(_CHUNK).decode("utf-8-sig", errors="surrogateescape")
+    try:
+        names = next(
+            csv.reader(io.StringIO(head, newline=""), delimiter=delimiter, strict=True), []
+        )
+    except csv.Error as error:
+        raise ProcessingError(f"{path.name}: line 1: {error}") from error
+    _check_names(path, names)
+    return names
+
+
+def select_csv(
+    path: Path, names: Sequence[str], *, delimiter: str, null_values: Sequence[str]
+) -> str:
+    """Return the query that reads every column as text, strictly as RFC 4180 says."""
+    columns = ", ".join(f"{identifier(name)}: 'VARCHAR'" for name in names)
+    nulls = ", ".join(literal(value) for value in null_values)
+    return (
+        f"select * from read_csv({literal(str(path))}, columns = {{{columns}}}, header = true, "
+        f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
+        f"compression = '{'gzip' if is_gzip(path.name) else 'none'}', "
+        "auto_detect = false, strict_mode = true)"
+    )
+
+
+def explain(path: Path, message: str) -> str:
+    """Return what is wrong with the file, and where, from DuckDB's message."""
+    found = re.search(r"CSV Error on Line: (\d+)", message)
+    where = f"line {found.group(1)}: " if found else ""
+    return f"{path.name}: {where}{_reason(message)}"
+
+
+def _reason(message: str) -> str:
+    if ragged := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
+        return f"expected {ragged.group(1)} columns, found {ragged.group(2)}"
+    for sign, reason in _REASONS.items():
+        if sign in message:
+            return reason
+    return one_line(message.partition("\n")[0].removeprefix("Invalid Input Error: "))
+
+
+_REASONS = {
+    "unterminated quote": "a quote is not closed, or text follows the closing quote",
+    "Maximum line size": "the line is longer than 2 MB; is a quote not closed?",
+    "Invalid unicode": "not UTF-8 text",
+    "state machine reached an invalid state": "not CSV as RFC 4180 describes it; are line ends "
+    "mixed, or is the file not text?",
+}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with cast(BinaryIO, gzip.open(path)) if is_gzip(path.name) else path.open("rb") as file:
+            yield file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ProcessingError(f"{path.name}: the gzip file is damaged: {error}") from error
+    except OSError as error:
+        raise ProcessingError(f"{path.name}: cannot be read: {error.strerror}") from error
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if not names:
+        raise ProcessingError(f"{path.name}: line 1: no header; the file is empty or starts blank")
+    if not "".join(names).isprintable():  # bytes that are no UTF-8 have become surrogates
+        raise ProcessingError(f"{path.name}: line 1: the header is not UTF-8 text")
+    for number, name in enumerate(names, start=1):
+        if not name.strip():
+            raise ProcessingError(f"{path.name}: line 1: column {number} of the header has no name")
+    counted = Counter(name.lower() for name in names)  # SQL does not tell A from a
+    doubled = [name for name in names if counted[name.lower()] > 1]
+    if doubled:
+        raise ProcessingError(
+            f"{path.name}: line 1: duplicate column names: {', '.join(map(repr, doubled))}"
+        )

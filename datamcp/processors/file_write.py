@@ -1,0 +1,79 @@
+"""`file.write`: a table of the run becomes a Parquet, CSV or JSON lines file."""
+
+# ruff: noqa: S608  every name and text goes through identifier() and literal()
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from pydantic import Field
+
+from datamcp.errors import ProcessingError
+from datamcp.processors.engine import PARQUET, copy_out, literal
+from datamcp.processors.file_format import FileFormat, format_of, is_gzip
+from datamcp.processors.processor import Inputs, ProcessingConfig, ProcessingResult
+from datamcp.processors.table_processor import TableProcessor, table_output, table_path
+from datamcp.storage.artifacts import Workspace
+from datamcp.storage.atomic import written_whole
+from datamcp.storage.roots import AllowedRoots
+
+
+class FileWriteConfig(ProcessingConfig):
+    """Where the file goes, and its format, if the ending of `path` does not tell.
+
+    A relative `path` is inside the run's artifacts; an absolute one lies inside
+    `storage.allowed_roots`. A file of that name is replaced in one step.
+    """
+
+    path: str = Field(min_length=1)
+    format: FileFormat | None = None
+
+
+class FileWrite(TableProcessor[FileWriteConfig]):
+    """Writes its one input to a file, which is whole or not there."""
+
+    config_model = FileWriteConfig
+
+    def run(self, inputs: Inputs, config: FileWriteConfig) -> ProcessingResult:
+        """Write the file; ProcessingError if there is not exactly one table to write."""
+        source = _only_table(inputs)
+        options = _options(format_of(config.path, config.format), config.path)
+        final, writing = _place(config.path, inputs.workspace, self._roots)
+        with writing as part, self.engine(inputs, files=[source, part]) as connection:
+            query = f"select * from read_parquet({literal(str(source))})"
+            records = copy_out(connection, query, part, options=options)
+        output = table_output(final, records)
+        return ProcessingResult(
+            output=output,
+            records_in=records,
+            records_out=records,
+            bytes_in=source.stat().st_size,
+            bytes_out=output.bytes_out or 0,
+        )
+
+
+def _only_table(inputs: Inputs) -> Path:
+    if len(inputs.outputs) != 1:
+        names = ", ".join(inputs.outputs) or "none"
+        raise ProcessingError(f"file.write takes exactly one input, got {names}")
+    step_id, output = next(iter(inputs.outputs.items()))
+    return table_path(step_id, output)
+
+
+def _options(file_format: FileFormat, path: str) -> str:
+    compression = "gzip" if is_gzip(path) else "none"
+    match file_format:
+        case FileFormat.CSV:
+            return f"format csv, header true, compression {compression}"
+        case FileFormat.JSONL:
+            return f"format json, array false, compression {compression}"
+        case FileFormat.PARQUET:
+            return PARQUET
+
+
+def _place(
+    path: str, workspace: Workspace, roots: AllowedRoots
+) -> tuple[Path, AbstractContextManager[Path]]:
+    if "://" in path or Path(path).is_absolute():
+        final = roots.destination(path)
+        return final, written_whole(final)
+    return workspace.path_of(path), workspace.publish(path)

@@ -1,0 +1,6 @@
+"""Where data is kept.
+
+`location` tells the local path that a URL or a path means; `atomic` writes files that are either
+whole or not there; `roots` says which folders outside of the artifacts may be read and written;
+`artifacts` keeps the files that the steps of a run hand to each other.
+"""

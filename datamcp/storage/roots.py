@@ -1,0 +1,91 @@
+"""The folders that pipelines may read and write outside of the artifact store."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import datamcp
+from datamcp.errors import ProcessingError
+from datamcp.storage.location import local_path
+
+PACKAGE_ROOT = Path(datamcp.__file__).resolve().parent
+"""Holds the shipped input under `data/`; the last root for reading, never one for writing."""
+
+
+class AllowedRoots:
+    """Finds files inside `storage.allowed_roots` and refuses every other place.
+
+    A path is judged by where it leads after following symbolic links.
+    """
+
+    def __init__(self, roots: Iterable[str | Path]) -> None:
+        """Take the folders; a relative one is relative to the current folder, now."""
+        self._writable = tuple(Path(root).resolve() for root in roots)
+        self._readable = (*self._writable, PACKAGE_ROOT)
+
+    def resolve(self, path: str) -> Path:
+        """Return the existing file that `path` means.
+
+        A relative path is looked for in each root in order. ProcessingError if there is no such
+        file, or if it lies outside of the roots.
+        """
+        wanted = _local(path)
+        candidates = [wanted] if wanted.is_absolute() else [r / wanted for r in self._readable]
+        places = [_followed(candidate) for candidate in candidates]
+        inside = [place for place in places if _is_inside(place, self._readable)]
+        found = [place for place in inside if _is_file(place)]
+        if found:
+            return found[0]
+        if not inside or any(_is_file(place) for place in places):
+            raise self._outside(path)
+        raise ProcessingError(f"no file {path!r}{self._searched(wanted)}")
+
+    def destination(self, path: str) -> Path:
+        """Return where the absolute `path` is to be written; the file need not exist yet.
+
+        ProcessingError if it lies outside of the roots, or is a folder.
+        """
+        place = _followed(_local(path))
+        if not _is_inside(place, self._writable):
+            raise self._outside(path)
+        if place.is_dir():
+            raise ProcessingError(f"cannot write {path!r}: it is a folder")
+        return place
+
+    def _searched(self, wanted: Path) -> str:
+        if wanted.is_absolute():
+            return ""
+        return f"; looked in {_listed(self._writable)} (storage.allowed_roots) and the shipped data"
+
+    def _outside(self, path: str) -> ProcessingError:
+        return ProcessingError(
+            f"{path!r} is outside of storage.allowed_roots ({_listed(self._writable)})"
+        )
+
+
+def _local(path: str) -> Path:
+    try:
+        return local_path(path)
+    except ValueError as error:
+        raise ProcessingError(f"cannot use {path!r}: {error}") from error
+
+
+def _followed(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before 3.13
+        raise ProcessingError(f"cannot use {str(path)!r}: {error}") from error
+
+
+def _is_file(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except OSError as error:
+        raise ProcessingError(f"cannot read {str(place)!r}: {error.strerror}") from error
+
+
+def _is_inside(place: Path, roots: Sequence[Path]) -> bool:
+    return any(place.is_relative_to(root) for root in roots)
+
+
+def _listed(roots: Sequence[Path]) -> str:
+    return ", ".join(str(root) for root in roots) or "none are set"
