@@ -7,6 +7,10 @@
 - `check`: what is wrong with a definition as a whole
 - `document`: a YAML file as values that know their lines
 - `loader`: a file as a definition, with everything that is wrong with it
-- `plan`: the graph as a tree of series and parallels, and how it is cut into units
+- `tree`: what comes one after the other, and what runs side by side
+- `reduction`: the graph without the edges that follow from others
+- `contraction`: every series-parallel part of a graph shrunk to one module
+- `decomposition`: the modules of a graph as one tree
+- `plan`: a graph compiled to its tree, and cut into what leaves as one canvas
 - `canvas`: a unit as a Celery canvas
 """
