@@ -3,6 +3,7 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from support.eventually import eventually
 from support.processes import is_running, python
@@ -157,6 +158,21 @@ def test_refuses_a_program_that_does_not_exist(log: Path) -> None:
     """A missing program is told at once, by the name of what it was for."""
     with Supervisor() as supervisor, pytest.raises(ConfigError, match=r"start flower: .*'no-such'"):
         supervisor.start("flower", ["no-such"], log_path=log)
+
+
+def test_leaves_no_pool_process_of_a_killed_celery_worker_behind(log: Path) -> None:
+    """A Celery worker that was killed with -9 takes its prefork pool with it."""
+    worker = ["worker", "--concurrency=2", "--without-gossip", "--without-mingle", "-l", "info"]
+    with Supervisor() as supervisor:
+        child = supervisor.start(
+            "it", [sys.executable, "-m", "celery", "-b", "memory://", *worker], log_path=log
+        )
+        eventually(lambda: "ready." in child.log_tail(100), timeout=30)
+        pool = [process.pid for process in psutil.Process(child.pid).children(recursive=True)]
+        assert len(pool) == 2
+        os.kill(child.pid, signal.SIGKILL)
+        assert child.wait(10)
+        eventually(lambda: not any(is_running(pid) for pid in pool))
 
 
 PARENT = """
