@@ -48,7 +48,9 @@ def read_environment(environ: Mapping[str, str]) -> tuple[Layer, list[Problem], 
         path = tuple(variable[len(PREFIX) :].lower().split(_SEPARATOR))
         if len(path) == 1 and path[0] not in GlobalConfig.model_fields:
             meant = _meant_by(path[0])
-            (problems if meant else ignored).append(Problem(variable, meant or "is no setting"))
+            (problems if meant else ignored).append(
+                Problem(variable, meant or "is no setting; ignored")
+            )
         elif environ[variable]:
             origin = Origin(OriginKind.ENVIRONMENT, variable)
             _collect(path, environ[variable], origin, entries, problems)

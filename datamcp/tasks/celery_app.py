@@ -4,7 +4,7 @@
 entries all take (protocol R14).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery
 
 from datamcp.clock import Clock, SystemClock
-from datamcp.errors import TaskError
+from datamcp.errors import BackendUnavailable, TaskError
 from datamcp.tasks.enqueue import Enqueuer
 from datamcp.tasks.publish import HINT, limits, transport_of
 from datamcp.tasks.queues import DEFAULT, broker_priority
@@ -22,13 +22,35 @@ from datamcp.types import new_id
 
 _BUILT_IN = "celery."
 
+NO_BROKER = "none is configured: set broker.url (DATAMCP_BROKER__URL), or start a stack here"
+
 
 class LedgerCelery(Celery):  # type: ignore[misc]
     """A Celery app that writes the ledger before it publishes."""
 
+    # Set once, when the parts are put together.
     enqueuer: Enqueuer | None = None
-    """Set once, when the parts are put together; without it nothing but hints can be sent."""
-    clock: Clock = SystemClock()
+    runtime: Any = None
+    task_factory: Callable[[str], Any] | None = None
+    pool_to_serve: str | None = None
+    """The agent type that this app's workers serve; None for all."""
+    has_broker: bool = True
+    wall_clock: Clock = SystemClock()
+
+    def task_of(self, name: str) -> Any:
+        """Return the Celery task of a task type; raises UnknownTaskTypeError."""
+        if name in self.tasks or self.task_factory is None:
+            return self.tasks[name]
+        return self.task_factory(name)
+
+    def require_broker(self) -> None:
+        """Raise BackendUnavailable, in a line that says what to do, if no broker is configured."""
+        if not self.has_broker:
+            raise BackendUnavailable("broker", NO_BROKER)
+
+    def producer_or_acquire(self, producer: Any = None) -> Any:  # noqa: D102  Celery's method
+        self.require_broker()
+        return super().producer_or_acquire(producer)
 
     def send_task(  # noqa: D102  Celery's method; its documentation holds
         self,
@@ -56,13 +78,13 @@ class LedgerCelery(Celery):  # type: ignore[misc]
         due = self._due(options.pop("eta", None), options.pop("countdown", None))
         priority = options.pop("priority", None)
         task = Task(
-            task_id=options.pop("task_id", None) or new_id(self.clock.now()),
+            task_id=options.pop("task_id", None) or new_id(self.wall_clock.now()),
             task_type=name,
             parameters=self.enqueuer.bind(name, args, kwargs),
             priority=DEFAULT if priority is None else priority,
             scheduled_at=due,
         )
-        inserted, hint = self.enqueuer.insert(task)
+        inserted, hint = self.enqueuer.insert(task, is_plain=True)
         if inserted.is_new and inserted.state is State.SCHEDULED and not _carries(options):
             return self.AsyncResult(task.task_id)  # the reconciler sends it in time
         hint = replace(hint, timeout=options.pop("soft_time_limit", None) or hint.timeout)
@@ -96,7 +118,7 @@ class LedgerCelery(Celery):  # type: ignore[misc]
 
     def _due(self, eta: datetime | str | None, countdown: float | None) -> datetime | None:
         if countdown is not None:
-            return self.clock.now() + timedelta(seconds=countdown)
+            return self.wall_clock.now() + timedelta(seconds=countdown)
         if isinstance(eta, str):
             eta = datetime.fromisoformat(eta)
         if eta is not None and eta.tzinfo is None:

@@ -23,6 +23,7 @@ class Delivery:
     fence: str  # made by the worker for this delivery (R2)
     agent_id: str
     is_hint: bool
+    is_carried: bool = False  # part of a canvas
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] | None = None
 
@@ -46,4 +47,4 @@ class Claimer:
         task = Task(
             task_id=delivery.task_id, task_type=delivery.task_type, parameters=parameters
         )
-        self._enqueuer.insert(task)
+        self._enqueuer.insert(task, is_plain=True)

@@ -5,8 +5,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from logging import Logger, LoggerAdapter
-from typing import Any
 
+from datamcp.storage.artifacts import Workspace
 from datamcp.tasks.task import Task
 
 current: ContextVar["TaskContext | None"] = ContextVar("datamcp_task", default=None)
@@ -19,7 +19,7 @@ class TaskContext:
 
     `idempotency_key` is the task's own, or else its id: equal for all attempts, so that an outside
     service can recognise a repetition. `deadline` is the instant (UTC) at which the attempt times
-    out. `run_id` and `step_id` are set where the task is a step of a pipeline run.
+    out. `workspace` is a folder of this attempt for files that are part of its result. `run_id` and `step_id` are set where the task is a step of a pipeline run.
     """
 
     task: Task
@@ -27,7 +27,9 @@ class TaskContext:
     idempotency_key: str
     attempt: int
     deadline: datetime | None
+    agent_id: str
     logger: "LoggerAdapter[Logger]"
+    workspace: Workspace
     run_id: str | None = None
     step_id: str | None = None
     _beat: Callable[[float | None], bool] = field(default=lambda _progress: False, repr=False)
@@ -47,7 +49,3 @@ class TaskContext:
             raise ValueError(f"progress must be from 0 to 1, got {progress}")
         self._cancelled = self._beat(progress) or self._cancelled
 
-
-def describe(context: TaskContext) -> dict[str, Any]:
-    """Return what log lines of this task carry."""
-    return {"task_id": context.task_id, "task_type": context.task.task_type}

@@ -6,7 +6,7 @@ the same and the row waits: the reconciler publishes it (protocol R4).
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -74,10 +74,13 @@ class Enqueuer:
         """Return the arguments of a plain call by name."""
         return self._types.resolve(task_type).parameters.bind(args, kwargs)
 
-    def insert(self, task: Task) -> tuple[Inserted, Hint]:
-        """Check a task and commit its row, without publishing it."""
+    def insert(self, task: Task, *, is_plain: bool = False) -> tuple[Inserted, Hint]:
+        """Check a task and commit its row, without publishing it.
+
+        `is_plain` tells that it is a plain Celery call, whose caller waits at the result backend.
+        """
         task_type = self._types.resolve(task.task_type)
-        new = self._prepare(task, task_type)
+        new = replace(self._prepare(task, task_type), celery_result=is_plain)
         inserted = self._ledger.insert(new)
         if not inserted.is_new and json.loads(inserted.parameters) != json.loads(new.parameters):
             key = task.idempotency_key or new.task_id
@@ -125,4 +128,5 @@ def _hint(new: NewTask) -> Hint:
         new.timeout,
         new.root_id,
         new.parent_id,
+        new.celery_result,
     )

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from datamcp.clock import Clock
-from datamcp.errors import DatamcpError
 from datamcp.processors.processor import Output, ProcessingResult
+from datamcp.storage.artifacts import ArtifactStore
 from datamcp.tasks import context as contexts
 from datamcp.tasks.claim import Claimer, Delivery
 from datamcp.tasks.context import TaskContext
@@ -43,6 +43,7 @@ class Executor:
         claimer: Claimer,
         settler: Settler,
         continuation: Continuation,
+        artifacts: ArtifactStore,
         clock: Clock,
         telemetry: Telemetry,
         timeout_error: type[Exception],
@@ -53,6 +54,7 @@ class Executor:
         self._claimer = claimer
         self._settler = settler
         self._continuation = continuation
+        self._artifacts = artifacts
         self._clock = clock
         self._telemetry = telemetry
         self._timeout_error = timeout_error
@@ -63,40 +65,40 @@ class Executor:
         if claimed is None:
             return None
         self._telemetry.emit("task.claimed", task_id=claimed.task_id, attempt=claimed.attempt)
-        outcome = self._attempt(claimed)
-        settled = self._settler.finish(claimed.task_id, claimed.fence, settle(outcome))
+        outcome = self._attempt(claimed, delivery.agent_id)
+        settled = self._settler.finish(
+            claimed.task_id, claimed.fence, settle(outcome), is_carried=delivery.is_carried
+        )
         if settled is None:
             return None
         self._telemetry.emit("task.finished", task_id=claimed.task_id, state=settled.state)
         return Execution(outcome, settled.state)
 
-    def _attempt(self, claimed: Claimed) -> Outcome:
+    def _attempt(self, claimed: Claimed, agent_id: str) -> Outcome:
         try:
-            value = self._run(claimed)
+            value = self._run(claimed, agent_id)
             return Done(_json(value), _output(claimed, value))
         except self._timeout_error:
             return TimedOut(claimed.timeout or 0)
         except PydanticSerializationError as error:
             return Fail("invalid_result", f"the result has no JSON form: {error}")
         except Exception as error:  # noqa: BLE001  whatever a capability raises is its outcome
-            if not isinstance(error, DatamcpError):
-                _log(claimed).exception("%s raised", claimed.task_type)
             return failure(error)
 
-    def _run(self, claimed: Claimed) -> Any:
+    def _run(self, claimed: Claimed, agent_id: str) -> Any:
         task_type = self._types.resolve(claimed.task_type)
         text, inputs = claimed.parameters, {}
         if claimed.run_id is not None:
             text, inputs = self._continuation.inputs(claimed)
         parameters = task_type.parameters.load(text)
-        context = self._context(claimed, text)
+        context = self._context(claimed, text, agent_id)
         token = contexts.current.set(context)
         try:
             return task_type.handler(Call(parameters, context, inputs))
         finally:
             contexts.current.reset(token)
 
-    def _context(self, claimed: Claimed, text: str) -> TaskContext:
+    def _context(self, claimed: Claimed, text: str, agent_id: str) -> TaskContext:
         deadline = None
         if claimed.timeout is not None:
             deadline = self._clock.now() + timedelta(seconds=claimed.timeout)
@@ -106,6 +108,10 @@ class Executor:
             idempotency_key=claimed.idempotency_key or claimed.task_id,
             attempt=claimed.attempt,
             deadline=deadline,
+            agent_id=agent_id,
+            workspace=self._artifacts.workspace(
+                claimed.run_id or "tasks", claimed.step_id or claimed.task_id, claimed.fence
+            ),
             logger=_log(claimed),
             run_id=claimed.run_id,
             step_id=claimed.step_id,

@@ -17,7 +17,6 @@ from sqlalchemy import (
     and_,
     case,
     func,
-    insert,
     literal,
     null,
     or_,
@@ -55,6 +54,7 @@ class NewTask:
     metadata: str | None = None
     root_id: str | None = None
     parent_id: str | None = None
+    celery_result: bool = False  # a plain call, awaited at Celery's result backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class Hint:
     timeout: float | None = None
     root_id: str | None = None
     parent_id: str | None = None
+    celery_result: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ _HINT = (
     tasks.c.timeout,
     tasks.c.root_id,
     tasks.c.parent_id,
+    tasks.c.celery_result,
 )
 _CLAIMED = (
     tasks.c.task_id,
@@ -182,17 +184,6 @@ class TaskLedger:
         row = connection.execute(select(tasks).where(self._is_same(task))).mappings().one()
         return Inserted(row["task_id"], State(row["state"]), False, row["parameters"])
 
-    def insert_steps(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert the steps of a run in one statement; those without upstreams are queued."""
-        now = self._now()
-        statement = insert(tasks).values(created_at=now)
-        for state in (State.QUEUED, State.SCHEDULED):
-            values = [{**row, "state": state} for row in rows if row["state"] is state]
-            if values and state is State.QUEUED:
-                connection.execute(statement.values(queued_at=now), values)
-            elif values:
-                connection.execute(statement, values)
-
     def _values(self, task: NewTask) -> dict[str, Any]:
         now = self._now()
         due: ColumnElement[Any] = literal(task.scheduled_at, instants.Instant())
@@ -213,6 +204,7 @@ class TaskLedger:
             "metadata": task.metadata,
             "root_id": task.root_id,
             "parent_id": task.parent_id,
+            "celery_result": task.celery_result,
             "created_at": now,
             "scheduled_at": due if has_time else None,
             "state": case((is_later, State.SCHEDULED), else_=State.QUEUED)

@@ -76,16 +76,24 @@ class Continuation(Protocol):
         """Release or end what depends on these steps, in the transaction that settled them."""
         ...
 
-    def carry_on(self, follow_up: "FollowUp") -> None:
-        """Send what was released, after the commit."""
+    def carry_on(self, follow_up: "FollowUp", *, is_carried: bool) -> None:
+        """Send what was released, after the commit, as far as no canvas carries it."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A step that was released, and the message that tells of it."""
+
+    step_id: str
+    hint: Hint
 
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
     """What a settled step led to: steps released, by run; and runs that are finished now."""
 
-    released: Mapping[str, Sequence[str]]  # run id -> step ids
+    released: Mapping[str, Sequence[Released]]  # by run id
     finished_runs: Sequence[str] = ()
 
 

@@ -47,7 +47,7 @@ class BrokerPublisher:
             hint.task_type,
             root_id=hint.root_id,
             parent_id=hint.parent_id,
-            ignore_result=True,
+            ignore_result=not hint.celery_result,
             argsrepr="",
             kwargsrepr="",
             create_sent_event=self._app.conf.task_send_sent_event,

@@ -14,6 +14,7 @@ from datamcp.errors import BackendUnavailable
 from datamcp.tasks.ledger import Hint, Settled, TaskLedger
 from datamcp.tasks.outcome import Ending
 from datamcp.tasks.ports import NOTHING, Continuation, FollowUp, Notifier, Publisher
+from datamcp.tasks.states import State
 from datamcp.telemetry import Telemetry
 
 _PATIENCE = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the tries of one finish
@@ -40,9 +41,12 @@ class Settler:
         self._notifier = notifier
         self._telemetry = telemetry
 
-    def finish(self, task_id: str, fence: str, ending: Ending) -> Settled | None:
+    def finish(
+        self, task_id: str, fence: str, ending: Ending, *, is_carried: bool = False
+    ) -> Settled | None:
         """Record how a claim ended; None if the claim is no longer in force.
 
+        `is_carried` tells that the task's message was part of a canvas that now goes on.
         A database that is away is tried again, for some seconds: the same finish twice is one.
         """
 
@@ -56,7 +60,8 @@ class Settler:
         if settled is None:
             self._telemetry.emit("task.claim_lost", task_id=task_id)
             return None
-        self._tell([settled], follow_up)
+        goes_on = is_carried and settled.state is State.SUCCEEDED
+        self._tell([settled], follow_up, is_carried=goes_on)
         return settled
 
     def cancel(self, where: ColumnElement[bool]) -> list[Settled]:
@@ -82,12 +87,14 @@ class Settler:
         steps = [row for row in settled if row.run_id is not None and not row.is_repeat]
         return self._continuation.settle(connection, steps) if steps else NOTHING
 
-    def _tell(self, settled: Sequence[Settled], follow_up: FollowUp) -> None:
+    def _tell(
+        self, settled: Sequence[Settled], follow_up: FollowUp, *, is_carried: bool = False
+    ) -> None:
         done = [*(row.task_id for row in settled), *follow_up.finished_runs]
         if done:
             self._notifier.announce(done)
         if follow_up.released:
-            self._continuation.carry_on(follow_up)
+            self._continuation.carry_on(follow_up, is_carried=is_carried)
 
     def _send(self, hints: Sequence[Hint]) -> None:
         try:

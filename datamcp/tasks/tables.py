@@ -47,6 +47,8 @@ tasks = Table(
     Column("output", Text),  # JSON of processors.Output and what was counted; steps only
     Column("error_code", String(200)),
     Column("error_message", Text),
+    # A plain call: its caller awaits it at Celery's result backend (R14).
+    Column("celery_result", Boolean, nullable=False, server_default=text("false")),
     Column("idempotency_key", String(255)),
     Column("tags", Text),  # JSON
     Column("metadata", Text),  # JSON

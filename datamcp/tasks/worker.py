@@ -9,7 +9,7 @@ from celery.exceptions import Ignore
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
-from datamcp.errors import TaskExecutionError
+from datamcp.errors import DatamcpError, TaskExecutionError
 from datamcp.tasks.claim import Delivery
 from datamcp.tasks.execute import Executor
 from datamcp.tasks.ledger import is_claim
@@ -78,6 +78,7 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
     reject_on_worker_lost = False
     ignore_result = False
     typing = False
+    throws = (DatamcpError, SoftTimeLimitExceeded)  # logged in a line, not with a traceback
     abstract = True
 
     executor: Executor
@@ -96,6 +97,7 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             fence=request.get(_FENCE) or new_token(),
             agent_id=request.hostname,
             is_hint=request.get(HINT) is not None,
+            is_carried=bool(request.chain or request.chord or request.callbacks),
             args=args,
             kwargs=kwargs,
         )

@@ -1,0 +1,1 @@
+"""The product's own agents. `research` reads and reports."""

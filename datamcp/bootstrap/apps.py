@@ -1,0 +1,152 @@
+"""Celery apps: what `celery -A datamcp …` and a worker's entry module use."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from celery import signals
+
+from datamcp.bootstrap.runtime import Runtime, build
+from datamcp.config.loader import load
+from datamcp.errors import ConfigError, DatamcpError
+from datamcp.naming import did_you_mean
+from datamcp.tasks.celery_app import LedgerCelery
+from datamcp.tasks.queues import PIPELINES
+from datamcp.tasks.worker import LedgerTask
+
+
+def command_line_app() -> LedgerCelery:
+    """Return the app of `celery -A datamcp`, from the same configuration as our own commands.
+
+    Inside a command a wrong configuration ends the process with one line, as Celery would print a
+    traceback.
+    """
+    make_importable()
+    try:
+        return assemble(build(load().config))
+    except ConfigError as error:
+        if click.get_current_context(silent=True) is None:
+            raise
+        refuse(str(error))
+
+
+def worker_app(agent: str) -> LedgerCelery:
+    """Return an app whose workers serve one agent type, or `pipelines`."""
+    make_importable()
+    app = assemble(build(load().config))
+    app.pool_to_serve = agent
+    return app
+
+
+def assemble(runtime: Runtime) -> LedgerCelery:
+    """Teach a runtime's app our tasks, the option `--agent`, and what to check at a start."""
+    app = runtime.app
+    app.runtime = runtime
+    app.task_factory = lambda name: _task(runtime, name)
+    app.user_options["worker"].add(
+        click.Option(
+            ["--agent"],
+            metavar="TYPE",
+            is_eager=True,
+            expose_value=False,
+            callback=lambda context, _option, value: _choose(app, context, value),
+            help=f"Serve one agent type, or `{PIPELINES}`. Without it: all of them.",
+        )
+    )
+    signals.celeryd_init.connect(_prepare_worker, weak=False)
+    signals.beat_init.connect(_prepare_beat, weak=False)
+    return app
+
+
+def _choose(app: LedgerCelery, context: click.Context, agent: str | None) -> None:
+    """Set what the option implies, before the other options take their defaults."""
+    agent = agent or app.pool_to_serve
+    runtime: Runtime = app.runtime
+    queues = runtime.types.queues()
+    if agent is not None and agent not in queues:
+        hint = did_you_mean(agent, queues) or f"; there are {', '.join(queues)}"
+        raise click.BadParameter(f"no agent type {agent!r} is switched on{hint}")
+    app.pool_to_serve = agent
+    context.default_map = {
+        **(context.default_map or {}),
+        "hostname": f"{agent or 'all'}-{os.getpid()}@%h",
+        "loglevel": "INFO",
+        "without_gossip": True,
+        "without_mingle": True,
+    }
+    if agent == PIPELINES:
+        app.conf.worker_concurrency = runtime.config.pipelines.concurrency
+    elif agent is not None:
+        settings = runtime.config.agents[agent]
+        app.conf.worker_concurrency = settings.concurrency
+        app.conf.worker_pool = settings.pool
+
+
+def _prepare_worker(instance: Any = None, **_fields: Any) -> None:
+    """Check that the worker can work, and register what it serves."""
+    app = instance.app
+    if not isinstance(app, LedgerCelery):
+        return
+    runtime: Runtime = app.runtime
+    queues: Sequence[str] = [app.pool_to_serve] if app.pool_to_serve else runtime.types.queues()
+    try:
+        app.require_broker()
+        runtime.require_ledger()
+        for queue in queues:
+            for task_type in runtime.types.served_by(queue):
+                app.task_of(task_type.name)
+    except DatamcpError as error:
+        refuse(str(error), exit_code=exit_code_of(error))
+    if app.pool_to_serve:
+        extra = (
+            () if app.pool_to_serve == PIPELINES else runtime.config.agents[app.pool_to_serve].queues
+        )
+        app.amqp.queues.select([*queues, *extra])
+
+
+def _prepare_beat(sender: Any = None, **_fields: Any) -> None:
+    """Check that beat can work."""
+    app = sender.app
+    if not isinstance(app, LedgerCelery):
+        return
+    try:
+        app.require_broker()
+        app.runtime.require_ledger()
+    except DatamcpError as error:
+        refuse(str(error), exit_code=exit_code_of(error))
+
+
+def _task(runtime: Runtime, name: str) -> LedgerTask:
+    kind = runtime.types.resolve(name)
+    members = {
+        "name": kind.name,
+        "__doc__": kind.description,
+        "executor": runtime.executor,
+        "settler": runtime.settler,
+        "abstract": False,
+        "queue": kind.queue,
+    }
+    task = type(kind.name, (LedgerTask,), members)()
+    registered: LedgerTask = runtime.app.register_task(task)
+    return registered
+
+
+def refuse(message: str, exit_code: int = 2) -> NoReturn:
+    """End the process with one line on stderr."""
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(exit_code)
+
+
+def exit_code_of(error: DatamcpError) -> int:
+    """Return the exit code of a command that ends with this error (decisions, command line)."""
+    return 3 if error.is_retryable else 2
+
+
+def make_importable() -> None:
+    """Let agents be imported from the current folder, wherever the program itself stands."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)

@@ -1,0 +1,65 @@
+"""Parameters on a command line: `-p name=value`, or `--parameters` as JSON, a file or stdin."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def parameter_options(command: F) -> F:
+    """Add the options to a command, which receives them as `pairs` and `document`."""
+    command = click.option(
+        "--parameters",
+        "document",
+        metavar="JSON|@FILE|-",
+        help="All parameters as one JSON object: inline, from a file, or from stdin.",
+    )(command)
+    return click.option(
+        "-p",
+        "--parameter",
+        "pairs",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="One parameter; may be repeated. A value is read as JSON where that fits the "
+        "parameter's type, else as text.",
+    )(command)
+
+
+def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
+    """Return `name=value` words by name; raises click.UsageError."""
+    words: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"-p takes NAME=VALUE, got {pair!r}")
+        if name in words:
+            raise click.UsageError(f"parameter {name!r} is given twice")
+        words[name] = value
+    return words
+
+
+def read_document(document: str | None) -> dict[str, Any]:
+    """Return the JSON object of `--parameters`; raises click.UsageError."""
+    if document is None:
+        return {}
+    try:
+        value = json.loads(_text(document))
+    except OSError as error:
+        raise click.UsageError(f"--parameters: {error.strerror}: {error.filename}") from error
+    except ValueError as error:
+        raise click.UsageError(f"--parameters is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise click.UsageError("--parameters must be a JSON object")
+    return value
+
+
+def _text(document: str) -> str:
+    if document == "-":
+        return click.get_text_stream("stdin").read()
+    if document.startswith("@"):
+        return Path(document[1:]).read_text(encoding="utf-8")
+    return document

@@ -1,0 +1,1 @@
+"""Schedules. `beat` is the scheduler of `celery -A datamcp beat`."""
