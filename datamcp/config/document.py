@@ -17,6 +17,7 @@ from datamcp.errors import Problem
 LIMIT = 1024 * 1024
 _NODES = 20_000
 _DEPTH = 32
+_PLAIN_TAGS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 
 class _Unreadable(Exception):  # noqa: N818  it never leaves this module
@@ -98,6 +99,8 @@ class _Reader:
         self._budget -= 1
         if self._budget < 0 or depth > _DEPTH:
             raise _Unreadable("is too large or too deeply nested", _line(node))
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
+            raise _Unreadable(f"the tag {node.tag} is not allowed", _line(node))
 
 
 def _read(path: Path) -> str:

@@ -143,6 +143,7 @@ class _Gathering:
         if own is not None and own.value != environment:
             message = f"must be {environment} in the file of that environment ({own.origin})"
             self.problems.append(Problem(dotted(_ENVIRONMENT), message))
+            layer = layer.without(_ENVIRONMENT)
         return [layers[0], layer, *layers[1:]]
 
     def _read_file(self, path: Path, rank: Rank) -> Layer:

@@ -5,21 +5,19 @@ repeated only if it cannot be a secret.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from datamcp.config.fields import (
     is_secret,
-    open_mapping_above,
     setting_at,
     suggestion,
     target_of,
 )
 from datamcp.config.layer import Layer, SettingPath, strongest_within
 from datamcp.config.redaction import redact
-from datamcp.config.url import Url
 from datamcp.errors import ConfigError, Problem
 from datamcp.naming import did_you_mean
 
@@ -116,15 +114,19 @@ def _got(path: SettingPath, detail: ErrorDetails) -> str:
     """Return `, got the text 'x'`; without the value where it may be a secret, or is long."""
     value = detail["input"]
     kind = next((name for types, name in _KINDS if isinstance(value, types)), "null")
-    is_hidden = is_secret(path) or _is_url(path) or open_mapping_above(path) is not None
+    is_hidden = is_secret(path) or _may_hold_secret(path)
     if is_hidden or kind in {"a mapping", "a list", "null"} or len(str(value)) > _SHOWN:
         return f", got {kind}"
     return f", got {kind}: {redact(value)!r}"
 
 
-def _is_url(path: SettingPath) -> bool:
+def _may_hold_secret(path: SettingPath) -> bool:
+    """Tell whether a value at this path may hold a secret: a URL, a mapping, or what is unknown."""
     setting = setting_at(path)
-    return setting is None or target_of(setting.field.annotation) is Url or "url" in path[-1]
+    if setting is None:
+        return True
+    target = target_of(setting.field.annotation)
+    return "url" in path[-1] or get_origin(target) is dict
 
 
 def _setting_path(location: Sequence[str | int]) -> SettingPath:
