@@ -18,7 +18,8 @@ DatamcpError
 │   ├── PipelineNotFoundError
 │   ├── RunNotFoundError
 │   └── ProcessingError
-└── SchemaVersionError
+├── SchemaVersionError
+└── StackError
 
 Each error says in its message which rule was broken and by which value, and never a secret. The
 evidence stands in attributes. Errors survive JSON: their arguments are plain values.
@@ -78,6 +79,12 @@ class SchemaVersionError(DatamcpError):
     """The ledger's tables are of another version than this program needs."""
 
     code = "schema_version"
+
+
+class StackError(DatamcpError):
+    """The processes of a stack can't be kept running, or did not get their work done."""
+
+    code = "stack_failed"
 
 
 class TaskError(DatamcpError):

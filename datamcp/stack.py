@@ -8,7 +8,8 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,17 +17,13 @@ from typing import Self
 from datamcp.config.settings import GlobalConfig
 from datamcp.config.stack import STACK_FILE
 from datamcp.config.text import child_environment
-from datamcp.errors import ConfigError, DatamcpError
+from datamcp.errors import ConfigError, StackError
 from datamcp.infra.embedded.valkey import EmbeddedValkey
 from datamcp.infra.processes import Exit, Supervisor
 
 MAX_RESTARTS = 3  # of one process, before the stack gives up
 
-
-class StackError(DatamcpError):
-    """A process of the stack died too often."""
-
-    code = "stack_failed"
+_CELERY = (sys.executable, "-m", "celery", "-A", "datamcp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,58 +36,59 @@ class Process:
 
 def worker(agent: str, concurrency: int) -> Process:
     """Return the worker of one agent type, or of `pipelines`."""
-    command = ["worker", "--agent", agent, "--concurrency", str(concurrency)]
-    return Process(agent, [*_CELERY, *command, "--hostname", f"{agent}-%d@%h"])
+    options = ("worker", "--agent", agent, "--concurrency", str(concurrency))
+    return Process(agent, (*_CELERY, *options))
 
 
 def beat() -> Process:
     """Return beat."""
-    return Process("beat", [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile", ""])
+    return Process("beat", (*_CELERY, "beat", "--loglevel", "INFO", "--pidfile", ""))
 
 
-_CELERY = (sys.executable, "-m", "celery", "-A", "datamcp")
-
-
-@dataclass
 class Stack:
     """Starts and watches the processes; as a context manager, leaves none behind."""
 
-    config: GlobalConfig
-    processes: Sequence[Process]
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Find the folders."""
-        self.folder = Path(self.config.system.state_dir)
+    def __init__(
+        self,
+        config: GlobalConfig,
+        processes: Sequence[Process],
+        *,
+        overrides: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take the configuration, what to run, and the settings that override it."""
+        self.config = config
+        self.folder = Path(config.system.state_dir)
         self.logs = self.folder / "logs"
-        self._supervisor = Supervisor()
+        self._processes = {process.name: process for process in processes}
+        self._overrides = dict(overrides or {})
         self._valkey: EmbeddedValkey | None = None
+        self._supervisor = Supervisor()
+        self._cleanup = ExitStack()
         self._restarts: dict[str, int] = {}
-        self._environment: dict[str, str] = {}
+        self.pids: dict[str, list[int]] = {name: [] for name in self._processes}
+        """Every process id that each process has had."""
 
     def __enter__(self) -> Self:
-        """Start the broker, unless one is configured."""
+        """Start the broker, unless one is configured. `start` starts the rest."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        _refuse_second(self.folder / STACK_FILE)
-        if self.config.broker.url is None:
-            self._valkey = EmbeddedValkey()
-            self._valkey.start()
-        self._environment = child_environment({**self.settings, "broker.url": self.broker_url})
+        record = self.folder / STACK_FILE
+        _refuse_second(record)
+        with ExitStack() as cleanup:
+            if self.config.broker.url is None:
+                self._valkey = cleanup.enter_context(EmbeddedValkey())
+            cleanup.callback(record.unlink, missing_ok=True)
+            cleanup.enter_context(self._supervisor)
+            self._cleanup = cleanup.pop_all()
         return self
 
     def __exit__(
         self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Stop every process, the broker last."""
-        try:
-            self._supervisor.stop_all()
-        finally:
-            (self.folder / STACK_FILE).unlink(missing_ok=True)
-            if self._valkey is not None:
-                self._valkey.stop()
+        self._cleanup.__exit__(kind, error, trace)
 
     @property
     def broker_url(self) -> str:
@@ -99,7 +97,7 @@ class Stack:
 
     def start(self) -> None:
         """Start all processes, and tell other commands of this folder."""
-        for process in self.processes:
+        for process in self._processes.values():
             self._start(process)
         record = {
             "broker_url": self.broker_url,
@@ -110,31 +108,38 @@ class Stack:
         path.touch(mode=0o600)  # the URLs may hold passwords
         path.write_text(json.dumps(record))
 
-    def nodename(self, name: str, pid: int) -> str:
-        """Return the name under which a worker claims tasks."""
-        return f"{name}-{pid}"
-
     def restart_dead(self) -> list[Exit]:
-        """Start anew what has died; return how it died.
+        """Start anew what has died, the broker too; return how processes died.
 
-        Raises StackError once a process has died too often.
+        Raises StackError once one has died too often.
         """
+        if self._valkey is not None and self._valkey.pid is None:
+            self._count("broker", "the embedded broker died")
+            self._valkey.restart()
         dead = self._supervisor.exits()
         for ended in dead:
-            count = self._restarts[ended.name] = self._restarts.get(ended.name, 0) + 1
-            if count > MAX_RESTARTS:
-                log = self._supervisor[ended.name].log_path
-                raise StackError(f"{ended}, {count} times; its log is {log}")
-            self._start(next(item for item in self.processes if item.name == ended.name))
+            log = self._supervisor[ended.name].log_path
+            self._count(ended.name, f"{ended}; its log is {log}")
+            self._start(self._processes[ended.name])
         return dead
 
+    def stop(self) -> None:
+        """Stop all processes but the broker."""
+        self._supervisor.stop_all()
+
+    def _count(self, name: str, reason: str) -> None:
+        self._restarts[name] = self._restarts.get(name, 0) + 1
+        if self._restarts[name] > MAX_RESTARTS:
+            raise StackError(f"{reason} (started {MAX_RESTARTS + 1} times)")
+
     def _start(self, process: Process) -> None:
-        self._supervisor.start(
+        child = self._supervisor.start(
             process.name,
             process.argv,
             log_path=self.logs / f"{process.name}.log",
-            env=self._environment,
+            env=child_environment({**self._overrides, "broker.url": self.broker_url}),
         )
+        self.pids[process.name].append(child.pid)
 
 
 def _refuse_second(path: Path) -> None:
@@ -145,5 +150,5 @@ def _refuse_second(path: Path) -> None:
     except (FileNotFoundError, ValueError, KeyError, TypeError, ProcessLookupError):
         return
     except PermissionError:
-        pass
+        pid = 0
     raise ConfigError(f"a stack already runs from {path.parent} (pid {pid}); stop it first")

@@ -11,7 +11,14 @@ from celery import signals
 
 from datamcp.bootstrap.runtime import Runtime, build
 from datamcp.config.loader import load
-from datamcp.errors import ConfigError, DatamcpError
+from datamcp.errors import (
+    ConfigError,
+    DatamcpError,
+    ResultTimeoutError,
+    StackError,
+    TaskExecutionError,
+)
+from datamcp.infra.celery import nodename
 from datamcp.naming import did_you_mean
 from datamcp.tasks.celery_app import LedgerCelery
 from datamcp.tasks.queues import PIPELINES
@@ -72,7 +79,7 @@ def _choose(app: LedgerCelery, context: click.Context, agent: str | None) -> Non
     app.pool_to_serve = agent
     context.default_map = {
         **(context.default_map or {}),
-        "hostname": f"{agent or 'all'}-{os.getpid()}@%h",
+        "hostname": nodename(agent or "all", os.getpid()),
         "loglevel": "INFO",
         "without_gossip": True,
         "without_mingle": True,
@@ -102,7 +109,9 @@ def _prepare_worker(instance: Any = None, **_fields: Any) -> None:
         refuse(str(error), exit_code=exit_code_of(error))
     if app.pool_to_serve:
         extra = (
-            () if app.pool_to_serve == PIPELINES else runtime.config.agents[app.pool_to_serve].queues
+            ()
+            if app.pool_to_serve == PIPELINES
+            else runtime.config.agents[app.pool_to_serve].queues
         )
         app.amqp.queues.select([*queues, *extra])
 
@@ -142,7 +151,12 @@ def refuse(message: str, exit_code: int = 2) -> NoReturn:
 
 def exit_code_of(error: DatamcpError) -> int:
     """Return the exit code of a command that ends with this error (decisions, command line)."""
-    return 3 if error.is_retryable else 2
+    match error:
+        case TaskExecutionError() | ResultTimeoutError() | StackError():
+            return 1
+        case _ if error.is_retryable:
+            return 3
+    return 2
 
 
 def make_importable() -> None:

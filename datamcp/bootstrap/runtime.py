@@ -67,6 +67,7 @@ class Runtime:
     executor: Executor
     settler: Settler
     reconciler: Reconciler
+    depths: BrokerDepths
     _closers: tuple[Callable[[], Any], ...] = field(repr=False)
 
     def require_ledger(self) -> None:
@@ -176,11 +177,12 @@ def build(config: GlobalConfig) -> Runtime:
         telemetry=telemetry,
     )
     app.enqueuer = enqueuer
+    depths = BrokerDepths(app)
     reconciler = Reconciler(
         ledger=ledger,
         types=types,
         publisher=publisher,
-        depths=BrokerDepths(app),
+        depths=depths,
         telemetry=telemetry,
     )
     return Runtime(
@@ -195,6 +197,7 @@ def build(config: GlobalConfig) -> Runtime:
         executor=executor,
         settler=settler,
         reconciler=reconciler,
+        depths=depths,
         _closers=(
             task_waiter.close,
             run_waiter.close,

@@ -89,8 +89,12 @@ def register(file: Path, as_json: bool) -> None:
 @click.argument("pipeline_id")
 @parameter_options
 @click.option("--wait", is_flag=True, help="Show the run until it ends.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS",
-              help="How long to wait; for ever by default.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait; for ever by default.",
+)
 @json_option
 @click.pass_context
 def trigger(
@@ -165,10 +169,14 @@ def list_pipelines(as_json: bool) -> None:
 
 @pipeline.command()
 @click.argument("pipeline_id", required=False)
-@click.option("--state", type=click.Choice([state.value for state in RunState]),
-              help="Only runs in this state.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True,
-              help="How many.")
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in RunState]),
+    help="Only runs in this state.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many."
+)
 @json_option
 def runs(pipeline_id: str | None, state: str | None, limit: int, as_json: bool) -> None:
     """List runs, the newest first; of one pipeline, or of all."""
@@ -240,9 +248,7 @@ def _last_run(runtime: Any, pipeline_id: str) -> PipelineStatus | None:
     return found[0] if found else None
 
 
-def _pipelines_table(
-    pipelines: Sequence[Pipeline], last: Sequence[PipelineStatus | None]
-) -> Table:
+def _pipelines_table(pipelines: Sequence[Pipeline], last: Sequence[PipelineStatus | None]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("pipeline", "version", "revision", "steps", "registered", "last run", "state"):
         table.add_column(name, no_wrap=True)

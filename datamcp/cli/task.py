@@ -29,15 +29,28 @@ def task() -> None:
 @task.command()
 @click.argument("task_type")
 @parameter_options
-@click.option("--priority", type=click.IntRange(0, 9), default=5, show_default=True,
-              help="0 to 9; 9 goes first.")
+@click.option(
+    "--priority",
+    type=click.IntRange(0, 9),
+    default=5,
+    show_default=True,
+    help="0 to 9; 9 goes first.",
+)
 @click.option("--key", metavar="KEY", help="Idempotency key: the same key is the same task.")
 @click.option("--at", metavar="INSTANT", help="Do not start before this ISO 8601 instant.")
-@click.option("--task-timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="How long an attempt may take.")
+@click.option(
+    "--task-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long an attempt may take.",
+)
 @click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS",
-              help="How long to wait; for ever by default.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait; for ever by default.",
+)
 @json_option
 @click.pass_context
 def enqueue(
@@ -109,12 +122,14 @@ def status(task_id: str, as_json: bool) -> None:
 
 
 @task.command(name="list")
-@click.option("--state", type=click.Choice([state.value for state in State]),
-              help="Only tasks in this state.")
+@click.option(
+    "--state", type=click.Choice([state.value for state in State]), help="Only tasks in this state."
+)
 @click.option("--type", "task_type", metavar="TYPE", help="Only tasks of this type.")
 @click.option("--run", "run_id", metavar="RUN_ID", help="Only the steps of this pipeline run.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True,
-              help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many."
+)
 @json_option
 def list_tasks(
     state: str | None, task_type: str | None, run_id: str | None, limit: int, as_json: bool

@@ -6,6 +6,7 @@ Facts: Celery 5.7 and kombu 5.7, their documentation and their source.
 from collections.abc import Sequence
 from typing import Any
 
+from celery.utils.nodenames import gethostname
 from kombu import Exchange, Queue
 
 _CONNECT = 4  # seconds to connect to a broker
@@ -86,3 +87,8 @@ def _transport(broker_url: str, key_prefix: str) -> dict[str, Any]:
         "health_check_interval": 10,
         **_PUBLISH_RETRY,
     }
+
+
+def nodename(pool: str, pid: int) -> str:
+    """Return the name of a worker of this machine: under it, it claims tasks."""
+    return f"{pool}-{pid}@{gethostname()}"

@@ -44,7 +44,5 @@ class Claimer:
 
     def _adopt(self, delivery: Delivery) -> None:
         parameters = self._enqueuer.bind(delivery.task_type, delivery.args, delivery.kwargs or {})
-        task = Task(
-            task_id=delivery.task_id, task_type=delivery.task_type, parameters=parameters
-        )
+        task = Task(task_id=delivery.task_id, task_type=delivery.task_type, parameters=parameters)
         self._enqueuer.insert(task, is_plain=True)

@@ -48,4 +48,3 @@ class TaskContext:
         if progress is not None and not 0 <= progress <= 1:
             raise ValueError(f"progress must be from 0 to 1, got {progress}")
         self._cancelled = self._beat(progress) or self._cancelled
-

@@ -110,7 +110,9 @@ class Executor:
             deadline=deadline,
             agent_id=agent_id,
             workspace=self._artifacts.workspace(
-                claimed.run_id or "tasks", claimed.step_id or claimed.task_id, claimed.fence
+                claimed.run_id or "tasks",
+                claimed.step_id or claimed.task_id,
+                f"{claimed.attempt}-{claimed.fence[:8]}",  # no two claims write into one folder
             ),
             logger=_log(claimed),
             run_id=claimed.run_id,

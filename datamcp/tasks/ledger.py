@@ -401,9 +401,7 @@ class TaskLedger:
     def get(self, task_id: str) -> Row[Any] | None:
         """Return a whole row."""
         with self.database.autocommit() as connection:
-            return connection.execute(
-                select(tasks).where(tasks.c.task_id == task_id)
-            ).one_or_none()
+            return connection.execute(select(tasks).where(tasks.c.task_id == task_id)).one_or_none()
 
     def get_many(self, task_ids: Collection[str]) -> Sequence[Row[Any]]:
         """Return the whole rows of these ids that exist, in any order."""

@@ -74,7 +74,9 @@ class Waiter(Generic[T]):
             is_first = not self._futures[key]
             self._futures[key].append(future)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="datamcp-waiter", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="datamcp-waiter", daemon=True
+                )
                 self._thread.start()
         if is_first:
             with suppress(ConnectionError):  # the thread looks for itself until it is back
