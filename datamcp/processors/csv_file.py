@@ -1,4 +1,4 @@
-"""CSV files: the checks before DuckDB reads them, the SQL that reads them, and what went wrong.
+"""CSV files: the checks before DuckDB reads them, and the SQL that reads them.
 
 DuckDB finds ragged lines and open quotes by itself, but does not look at gzip's checksum, renames
 duplicate columns and guesses headers. So the header is read here, once, and the checksum tested.
@@ -9,7 +9,6 @@ duplicate columns and guesses headers. So the header is read here, once, and the
 import csv
 import gzip
 import io
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from datamcp.errors import ProcessingError
-from datamcp.processors.engine import identifier, literal, one_line
+from datamcp.processors.engine import identifier, literal
 from datamcp.processors.file_format import is_gzip
 
 _CHUNK = 1 << 20  # bytes
@@ -55,33 +54,8 @@ def select_csv(
         f"select * from read_csv({literal(str(path))}, columns = {{{columns}}}, header = true, "
         f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
         f"compression = '{'gzip' if is_gzip(path.name) else 'none'}', "
-        "auto_detect = false, strict_mode = true)"
+        "auto_detect = false, strict_mode = true, hive_partitioning = false)"
     )
-
-
-def explain(path: Path, message: str) -> str:
-    """Return what is wrong with the file, and where, from DuckDB's message."""
-    found = re.search(r"CSV Error on Line: (\d+)", message)
-    where = f"line {found.group(1)}: " if found else ""
-    return f"{path.name}: {where}{_reason(message)}"
-
-
-def _reason(message: str) -> str:
-    if ragged := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
-        return f"expected {ragged.group(1)} columns, found {ragged.group(2)}"
-    for sign, reason in _REASONS.items():
-        if sign in message:
-            return reason
-    return one_line(message.partition("\n")[0].removeprefix("Invalid Input Error: "))
-
-
-_REASONS = {
-    "unterminated quote": "a quote is not closed, or text follows the closing quote",
-    "Maximum line size": "the line is longer than 2 MB; is a quote not closed?",
-    "Invalid unicode": "not UTF-8 text",
-    "state machine reached an invalid state": "not CSV as RFC 4180 describes it; are line ends "
-    "mixed, or is the file not text?",
-}
 
 
 @contextmanager

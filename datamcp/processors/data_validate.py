@@ -16,7 +16,7 @@ from datamcp.processors.engine import (
     count,
     count_records,
     identifier,
-    literal,
+    parquet,
 )
 from datamcp.processors.processor import (
     ConfigFault,
@@ -150,7 +150,7 @@ def _known_values(
     step, name = _target(target, list(tables))
     if step not in tables:
         raise ProcessingError(f"references.{column}: {step!r} is not an input of this step")
-    source = f"read_parquet({literal(str(tables[step]))})"
+    source = parquet(tables[step])
     if name not in columns_of(connection, source):
         raise ProcessingError(f"references.{column}: step {step!r} has no column {name!r}")
     known = identifier(name)
@@ -161,14 +161,14 @@ def _set_aside(
     connection: "DuckDBPyConnection", rules: TableRules, table: Path, step_id: str, rejects: Path
 ) -> _Found:
     """Find every broken rule once, and write the list; the rows stay where they are."""
-    columns = columns_of(connection, f"read_parquet({literal(str(table))})")
+    columns = columns_of(connection, parquet(table))
     missing = [name for name in rules.by_column() if name not in columns]
     if missing:
         listed = ", ".join(map(repr, missing))
         raise ProcessingError(
             f"step {step_id!r} has no column {listed}; it has {', '.join(columns)}"
         )
-    source = f"read_parquet({literal(str(table))}, file_row_number = true)"
+    source = parquet(table, ", file_row_number = true")
     connection.execute(f"create view {CHECKED} as {checked(rules, source)}")
     connection.execute(f"create temp table {BROKEN} as {failures(rules)}")
     if rules.key:

@@ -85,6 +85,17 @@ def count_records(connection: "DuckDBPyConnection", path: Path) -> int:
     return count(connection, f"select coalesce(sum(num_rows), 0)::bigint from {source}")
 
 
+def parquet(path: Path, options: str = "") -> str:
+    """Return the SQL of a Parquet file as a table; its columns are those of the file only."""
+    return f"read_parquet({literal(str(path))}, hive_partitioning = false{options})"
+
+
+def refuse_wildcards(path: Path) -> None:
+    """ProcessingError for a path in which DuckDB would see a pattern for many files."""
+    if set("*?[") & set(str(path)):
+        raise ProcessingError(f"cannot read {str(path)!r}: a path may not have any of * ? [")
+
+
 def columns_of(connection: "DuckDBPyConnection", table: str) -> list[str]:
     """Return the names of a table's columns, in order; `table` is SQL."""
     return [

@@ -9,8 +9,16 @@ from pydantic import Field
 
 from datamcp.errors import ProcessingError
 from datamcp.processors.column_type import ColumnType, cast
-from datamcp.processors.csv_file import check_gzip, explain, read_header, select_csv
-from datamcp.processors.engine import columns_of, copy_out, identifier, literal
+from datamcp.processors.csv_file import check_gzip, read_header, select_csv
+from datamcp.processors.engine import (
+    columns_of,
+    copy_out,
+    identifier,
+    literal,
+    parquet,
+    refuse_wildcards,
+)
+from datamcp.processors.file_fault import explain
 from datamcp.processors.file_format import FileFormat, format_of, is_gzip
 from datamcp.processors.processor import Inputs, ProcessingConfig, ProcessingResult
 from datamcp.processors.table_processor import TABLE, TableProcessor, table_output
@@ -42,6 +50,7 @@ class FileRead(TableProcessor[FileReadConfig]):
     def run(self, inputs: Inputs, config: FileReadConfig) -> ProcessingResult:
         """Read the file; ProcessingError names the file, and the line where it is known."""
         source = self._roots.resolve(config.path)
+        refuse_wildcards(source)
         select = _selection(source, config)
         with (
             inputs.workspace.publish(TABLE) as part,
@@ -74,10 +83,10 @@ def _selection(source: Path, config: FileReadConfig) -> str:
             compression = "gzip" if is_gzip(source.name) else "none"
             return (
                 f"select * from read_json({name}, format = 'newline_delimited', records = true, "
-                f"sample_size = -1, compression = '{compression}')"
+                f"sample_size = -1, compression = '{compression}', hive_partitioning = false)"
             )
         case FileFormat.PARQUET:
-            return f"select * from read_parquet({name})"
+            return f"select * from {parquet(source)}"
 
 
 def _typed(connection: "DuckDBPyConnection", select: str, config: FileReadConfig) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from datamcp.errors import ProcessingError
-from datamcp.processors.engine import PARQUET, copy_out, literal
+from datamcp.processors.engine import PARQUET, copy_out, parquet
 from datamcp.processors.file_format import FileFormat, format_of, is_gzip
 from datamcp.processors.processor import Inputs, ProcessingConfig, ProcessingResult
 from datamcp.processors.table_processor import TableProcessor, table_output, table_path
@@ -39,7 +39,7 @@ class FileWrite(TableProcessor[FileWriteConfig]):
         options = _options(format_of(config.path, config.format), config.path)
         final, writing = _place(config.path, inputs.workspace, self._roots)
         with writing as part, self.engine(inputs, files=[source, part]) as connection:
-            query = f"select * from read_parquet({literal(str(source))})"
+            query = f"select * from {parquet(source)}"
             records = copy_out(connection, query, part, options=options)
         output = table_output(final, records)
         return ProcessingResult(

@@ -178,11 +178,15 @@ def _checks(rules: TableRules) -> Iterator[_Check]:
             pattern = literal(rule.pattern)
             yield _Check(name, "pattern", f"not regexp_full_match({text}, {pattern})")
         if rule.values is not None:
-            allowed = ", ".join(_constant(v, rule.type) for v in rule.values) or "null"
-            yield _Check(name, "values", f"{value} not in ({allowed})")
+            known = [f"{value} = {_constant(allowed, rule.type)}" for allowed in rule.values]
+            yield _Check(name, "values", f"{value} is not null and not ({_any(known)})")
         if name in rules.references:
             known = rules.references[name]
             yield _Check(name, "reference", f"cast({value} as varchar) not in ({known})")
+
+
+def _any(conditions: Sequence[str]) -> str:
+    return " or ".join(conditions) or "false"
 
 
 def _reason(broken: Broken, ruled: Mapping[str, ColumnRules], names: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from datamcp.errors import ProcessingError
-from datamcp.processors.engine import copy_out, count_records, identifier, literal, one_line
+from datamcp.processors.engine import copy_out, count_records, identifier, one_line, parquet
 from datamcp.processors.processor import Inputs, ProcessingConfig, ProcessingResult
 from datamcp.processors.table_processor import TABLE, TableProcessor, table_output, table_path
 from datamcp.types import JSONValue
@@ -90,5 +90,4 @@ def _table_functions(node: JSONValue) -> Iterator[str]:
 
 def _name_tables(connection: "DuckDBPyConnection", tables: Mapping[str, Path]) -> None:
     for step, path in tables.items():
-        source = f"read_parquet({literal(str(path))})"
-        connection.execute(f"create view {identifier(step)} as select * from {source}")
+        connection.execute(f"create view {identifier(step)} as select * from {parquet(path)}")

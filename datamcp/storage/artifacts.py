@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from datamcp.errors import BackendUnavailable, ConfigError, Problem, ProcessingError
-from datamcp.storage.atomic import written_whole
+from datamcp.errors import ConfigError, Problem, ProcessingError
+from datamcp.storage.atomic import disk_errors, written_whole
 from datamcp.storage.location import local_path
 from datamcp.types import new_token
 
@@ -29,7 +29,7 @@ class Workspace:
         """Give a temporary path that becomes the file `name` if the block ends well.
 
         `name` may hold folders (`tables/flights.parquet`), never `..`. ProcessingError for a name
-        that is not safe, BackendUnavailable if the disk refuses.
+        that is not safe; the disk's errors as `written_whole` says.
         """
         return written_whole(self.path_of(name))
 
@@ -41,11 +41,8 @@ class Workspace:
     def scratch(self) -> Iterator[Path]:
         """Give an empty folder for intermediate data; it is gone after the block."""
         folder = self.folder / f".scratch-{new_token()}"
-        try:
+        with disk_errors(folder):
             folder.mkdir(parents=True)
-        except OSError as error:
-            reason = f"cannot write in {str(self.folder)!r}: {error.strerror or error}"
-            raise BackendUnavailable("artifact store", reason) from error
         try:
             yield folder
         finally:
@@ -58,7 +55,7 @@ class ArtifactStore:
     def __init__(self, root_url: str) -> None:
         """Take the root as `file:///path` or a plain path; ConfigError for anything else."""
         try:
-            self.root = local_path(root_url).resolve()
+            self.root = _plain(local_path(root_url).resolve())
         except ValueError as error:
             problem = Problem("storage.artifacts_url", str(error))
             raise ConfigError(f"the artifact store cannot be used: {problem}", [problem]) from error
@@ -70,6 +67,12 @@ class ArtifactStore:
     def workspace(self, run_id: str, step_id: str, attempt: int | str) -> Workspace:
         """Return the place of one attempt; ProcessingError if an id cannot be a folder's name."""
         return Workspace(self.run_folder(run_id) / _safe(step_id) / _safe(str(attempt)))
+
+
+def _plain(root: Path) -> Path:
+    if set("*?[") & set(str(root)):  # engines take such a path for a pattern of many
+        raise ValueError(f"{str(root)!r} may not have any of * ? [")
+    return root
 
 
 def _safe(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from datamcp.errors import BackendUnavailable
+from datamcp.errors import BackendUnavailable, ProcessingError
 from datamcp.types import new_token
 
 
@@ -18,14 +18,15 @@ def written_whole(final: Path) -> Iterator[Path]:
 
     Missing folders are made. A file of that name is replaced. When the block fails, what it wrote
     is removed and `final` stays what it was. Two writers of one name do not meet: the last wins.
-    The block must have closed the file. BackendUnavailable if the disk refuses.
+    The block must have closed the file. ProcessingError if nothing may be written there,
+    BackendUnavailable if the disk fails or is full.
     """
     part = final.with_name(f".{final.name}.{new_token()}.part")
+    with disk_errors(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _disk_answers(final):
-            final.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        with _disk_answers(final):
+        with disk_errors(final):
             _sync(part)
             part.replace(final)
             _sync(final.parent)  # the new name is on the disk, too
@@ -34,11 +35,14 @@ def written_whole(final: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _disk_answers(final: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
+    """Translate what the operating system says about writing `path`."""
     try:
         yield
+    except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise ProcessingError(f"cannot write {str(path)!r}: {error.strerror}") from error
     except OSError as error:
-        reason = f"cannot write {str(final)!r}: {error.strerror or error}"
+        reason = f"cannot write {str(path)!r}: {error.strerror or error}"
         raise BackendUnavailable("file system", reason) from error
 
 
