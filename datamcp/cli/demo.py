@@ -32,16 +32,19 @@ AGENT = "research"
 _DELAYS = {
     "flights": "flights",
     "cancelled": "cancelled",
-    "mean_departure_delay": "mean dep. delay",
+    "mean_departure_delay": "dep. mean",
     "median_departure_delay": "median",
-    "mean_arrival_delay": "mean arr. delay",
-    "share_over_15_min": "over 15 min",
+    "mean_arrival_delay": "arr. mean",
+    "share_over_15_min": "late",
 }
 TABLES = {
-    "by_carrier": ("Delay by carrier (minutes)", {"airline": "airline", **_DELAYS}),
+    "by_carrier": (
+        "Delay by carrier, in minutes (late: departed over 15 minutes after its time)",
+        {"airline": "airline", **_DELAYS},
+    ),
     "by_hour": ("Delay by scheduled hour of departure", {"hour": "hour", **_DELAYS}),
     "by_weather": (
-        "Delay against wind and precipitation",
+        "Delay against wind and precipitation at the airport",
         {"factor": "factor", "band": "band", **_DELAYS},
     ),
 }
