@@ -181,8 +181,8 @@ def _checks(rules: TableRules) -> Iterator[_Check]:
             known = [f"{value} = {_constant(allowed, rule.type)}" for allowed in rule.values]
             yield _Check(name, "values", f"{value} is not null and not ({_any(known)})")
         if name in rules.references:
-            known = rules.references[name]
-            yield _Check(name, "reference", f"cast({value} as varchar) not in ({known})")
+            query = rules.references[name]
+            yield _Check(name, "reference", f"cast({value} as varchar) not in ({query})")
 
 
 def _any(conditions: Sequence[str]) -> str:
