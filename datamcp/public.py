@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from datamcp.bootstrap.apps import assemble, command_line_app
-from datamcp.bootstrap.apps import worker_app as worker_app
+from datamcp.bootstrap.apps import assemble, command_line_app, worker_app
 from datamcp.bootstrap.runtime import Runtime, build
 from datamcp.config.loader import load
 from datamcp.config.settings import GlobalConfig
 from datamcp.tasks.celery_app import LedgerCelery
+
+__all__ = ["celery_app", "connect", "worker_app"]
 
 
 def connect(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from datamcp.agents.agent import BaseAgent
 from datamcp.agents.capability import capability
 from datamcp.errors import ProcessingError
+from datamcp.processors.engine import EngineLimits, open_engine, parquet
 from datamcp.processors.processor import Output
 
+_LIMITS = EngineLimits(threads=1, memory_limit="512MB")
 REPORT = "report.md"
 MAX_ROWS = 1000
 
@@ -45,7 +48,7 @@ class ResearchAgent(BaseAgent):
             raise ProcessingError(f"no table for {', '.join(missing)}; inputs: {', '.join(inputs)}")
         parts = [f"# {title}\n"]
         for number, section in enumerate(sections, start=1):
-            parts.append(_section(section, inputs[section.input]))
+            parts.append(self._section(section, inputs[section.input]))
             self.context.heartbeat(number / len(sections))
         text = "\n".join(parts)
         with self.context.workspace.publish(REPORT) as path:
@@ -53,29 +56,23 @@ class ResearchAgent(BaseAgent):
         written = self.context.workspace.path_of(REPORT)
         return Output(path=str(written), bytes_out=len(text.encode()))
 
+    def _section(self, section: Section, table: Output) -> str:
+        if table.path is None:
+            raise ProcessingError(f"step {section.input} left no table")
+        columns, rows = self._read(Path(table.path), section.limit)
+        lines = [f"## {section.heading}\n"]
+        if section.text:
+            lines.append(f"{section.text}\n")
+        lines += markdown_table(columns, rows)
+        if table.records_out is not None and table.records_out > len(rows):
+            lines.append(f"\n{len(rows):,} of {table.records_out:,} rows.")
+        return "\n".join(lines) + "\n"
 
-def _section(section: Section, table: Output) -> str:
-    if table.path is None:
-        raise ProcessingError(f"step {section.input} left no table")
-    columns, rows = _read(table.path, section.limit)
-    lines = [f"## {section.heading}\n"]
-    if section.text:
-        lines.append(f"{section.text}\n")
-    lines += markdown_table(columns, rows)
-    if table.records_out is not None and table.records_out > len(rows):
-        lines.append(f"\n{len(rows):,} of {table.records_out:,} rows.")
-    return "\n".join(lines) + "\n"
-
-
-def _read(path: str, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
-    import duckdb  # an engine: never imported before a fork
-
-    with duckdb.connect(config={"threads": 1}) as connection:
-        try:
-            found = connection.execute("SELECT * FROM read_parquet(?) LIMIT ?", [path, limit])
-        except duckdb.Error as error:
-            raise ProcessingError(f"can't read the table {path}: {error}") from error
-        return [column[0] for column in found.description], found.fetchall()
+    def _read(self, path: Path, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+        scratch = self.context.workspace.scratch()
+        with scratch as folder, open_engine(_LIMITS, scratch=folder, files=[path]) as engine:
+            found = engine.execute(f"SELECT * FROM {parquet(path)} LIMIT {limit}")  # noqa: S608
+            return [column[0] for column in found.description or ()], found.fetchall()
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

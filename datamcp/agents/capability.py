@@ -5,6 +5,7 @@ On an instance a capability is the plain method. On its class it is a Celery tas
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from types import MethodType
 from typing import Any, overload
 
@@ -84,9 +85,9 @@ class CapabilityOfClass:
         """Ask the Celery task."""
         if name.startswith("__"):
             raise AttributeError(name)
-        import datamcp
-
-        return getattr(datamcp.celery.task_of(self.task_type), name)
+        # The package itself, not a module of ours: `datamcp.celery` is the one current app there is.
+        app = import_module("datamcp").celery
+        return getattr(app.task_of(self.task_type), name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, with the instance first, as a class's method is called."""

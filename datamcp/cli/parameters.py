@@ -1,6 +1,7 @@
 """Parameters on a command line: `-p name=value`, or `--parameters` as JSON, a file or stdin."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,7 +60,7 @@ def read_document(document: str | None) -> dict[str, Any]:
 
 def _text(document: str) -> str:
     if document == "-":
-        return click.get_text_stream("stdin").read()
+        return sys.stdin.read()
     if document.startswith("@"):
         return Path(document[1:]).read_text(encoding="utf-8")
     return document

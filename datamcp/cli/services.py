@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import click
 from pydantic import BaseModel
@@ -107,9 +108,9 @@ def _findings() -> Iterator[Finding]:
     runtime = build(loaded.config)
     try:
         for agent_type in loaded.config.agents:
-            yield _try(f"agent {agent_type}", lambda name=agent_type: _capabilities(runtime, name))
-        yield _try("database", lambda: _database(runtime))
-        yield _try("broker", lambda: _broker(runtime))
+            yield _try(f"agent {agent_type}", partial(_capabilities, runtime, agent_type))
+        yield _try("database", partial(_database, runtime))
+        yield _try("broker", partial(_broker, runtime))
     finally:
         runtime.close()
 

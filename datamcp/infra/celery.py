@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery.utils.nodenames import gethostname
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 _CONNECT = 4  # seconds to connect to a broker
 _SOCKET = 10  # seconds without an answer; must exceed the 1 s of a blocking pop
@@ -63,12 +63,16 @@ def settings(
         "worker_soft_shutdown_timeout": 10.0,
         "result_expires": 86_400,
         "task_default_queue": queues[0] if queues else "default",
-        "task_queues": [Queue(name, Exchange(""), routing_key=name) for name in queues],
+        "task_queues": [_queue(name) for name in queues],
         "task_create_missing_queues": True,
         "beat_scheduler": beat_scheduler,
         "enable_utc": True,
         "timezone": "UTC",
     }
+
+
+def _queue(name: str) -> Queue:
+    return Queue(name, Exchange(""), routing_key=name)  # type: ignore[no-untyped-call]
 
 
 def _transport(broker_url: str, key_prefix: str) -> dict[str, Any]:

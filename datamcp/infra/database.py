@@ -13,13 +13,28 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    create_engine,
+    event,
+    exc,
+    make_url,
+)
 
 from datamcp.errors import BackendUnavailable, ConfigError
 
 _BUSY_TIMEOUT = 15.0  # seconds that SQLite waits for another writer
 _CONNECT_TIMEOUT = 5  # seconds
 _AUTOCOMMIT = "datamcp_autocommit"
+
+Condition = ColumnElement[bool]
+"""What a statement's WHERE holds. Modules that write no SQL take it, and rows, from here."""
+
+__all__ = ["Condition", "Connection", "Database", "Row", "parse", "reason"]
 
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 

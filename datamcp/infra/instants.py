@@ -40,9 +40,9 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         if dialect.name == "sqlite":
-            return _EPOCH + value * _MICROSECOND
-        instant: datetime = value.astimezone(UTC)
-        return instant
+            return _EPOCH + int(value) * _MICROSECOND
+        instant: datetime = value
+        return instant.astimezone(UTC)
 
 
 class Now(FunctionElement[datetime]):

@@ -13,4 +13,12 @@
 - `decomposition`: the modules of a graph as one tree
 - `plan`: a graph compiled to its tree, and cut into what leaves as one canvas
 - `canvas`: a unit as a Celery canvas
+- `status`: what callers are told of pipelines, runs and steps
+- `tables`, `ledger`: the rows of pipelines and runs, and every statement on them
+- `compiled`: definitions made ready to run, remembered per process
+- `processing`: data processors as task types
+- `send`: where a unit leaves for the broker
+- `run`: what a step is given, and what follows when it is settled
+- `trigger`: a run from its parameters to its first messages
+- `orchestrator`: the façade, `rt.pipelines`
 """

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Row
-
 from datamcp.errors import PipelineNotFoundError, RunNotFoundError
+from datamcp.infra.database import Row
 from datamcp.pipelines.definition import PipelineDefinition, TaskDefinition
 from datamcp.pipelines.graph import Graph
 from datamcp.pipelines.ledger import PipelineLedger

@@ -83,9 +83,7 @@ class PipelineLedger:
         with self.database.autocommit() as connection:
             if revision is None:
                 return self._newest(connection, pipeline_id)
-            wanted = and_(
-                pipelines.c.pipeline_id == pipeline_id, pipelines.c.revision == revision
-            )
+            wanted = and_(pipelines.c.pipeline_id == pipeline_id, pipelines.c.revision == revision)
             return connection.execute(select(pipelines).where(wanted)).one_or_none()
 
     def pipeline_ids(self) -> list[str]:
@@ -164,7 +162,7 @@ class PipelineLedger:
             tasks.c.task_id.in_(wanted), tasks.c.state == State.SUCCEEDED
         )
         with self.database.autocommit() as connection:
-            return {step_id: output for step_id, output in connection.execute(statement)}
+            return {row.step_id: row.output for row in connection.execute(statement)}
 
     def begin(self, run_id: str) -> None:
         """Note that a first step of a run has started."""

@@ -7,8 +7,6 @@ from concurrent.futures import Executor as ThreadPool
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Row
-
 from datamcp.config.pipelines import OrchestratorConfig
 from datamcp.errors import (
     BackendUnavailable,
@@ -17,6 +15,7 @@ from datamcp.errors import (
     ResultTimeoutError,
     RunNotFoundError,
 )
+from datamcp.infra.database import Row
 from datamcp.pipelines.check import check
 from datamcp.pipelines.definition import PipelineDefinition
 from datamcp.pipelines.ledger import PipelineLedger
@@ -234,4 +233,3 @@ def step_status(row: Row[Any]) -> StepStatus:
         warnings=tuple(kept.get("warnings", ())),
         output=kept.get("path") or kept.get("value"),
     )
-

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import Connection, Row
 
 from datamcp.errors import BackendUnavailable
+from datamcp.infra.database import Connection, Row
 from datamcp.pipelines.compiled import Catalogue, RunInfo
 from datamcp.pipelines.definition import TaskDefinition
 from datamcp.pipelines.graph import Graph
@@ -129,9 +129,7 @@ class Runs:
             self._telemetry.emit("run.publish_failed", run_id=run_id, reason=error.reason)
 
 
-def configured(
-    run: RunInfo, step: TaskDefinition, outputs: Mapping[str, Output]
-) -> dict[str, Any]:
+def configured(run: RunInfo, step: TaskDefinition, outputs: Mapping[str, Output]) -> dict[str, Any]:
     """Return a step's configuration with values in place of its references."""
     resolved: dict[str, Any] = resolve(
         step.configuration,

@@ -100,4 +100,3 @@ class Trigger:
             upstreams=len(graph.upstreams[step_id]),
             downstreams=graph.downstreams[step_id],
         )
-

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import datamcp
 from datamcp.errors import ProcessingError
 from datamcp.storage.location import local_path
 
-PACKAGE_ROOT = Path(datamcp.__file__).resolve().parent
+PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 """Holds the shipped input under `data/`; the last root for reading, never one for writing."""
 
 

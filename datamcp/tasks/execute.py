@@ -87,7 +87,8 @@ class Executor:
 
     def _run(self, claimed: Claimed, agent_id: str) -> Any:
         task_type = self._types.resolve(claimed.task_type)
-        text, inputs = claimed.parameters, {}
+        text = claimed.parameters
+        inputs: Mapping[str, Output] = {}
         if claimed.run_id is not None:
             text, inputs = self._continuation.inputs(claimed)
         parameters = task_type.parameters.load(text)

@@ -461,5 +461,7 @@ def _is_held(task_id: str, fence: str) -> ColumnElement[bool]:
 
 
 def _settled(row: Sequence[Any], *, is_repeat: bool = False) -> Settled:
-    task_id, state, *rest = row
-    return Settled(task_id, State(state), *rest, is_repeat=is_repeat)
+    task_id, state, run_id, step_id, downstreams, error_message = row
+    return Settled(
+        task_id, State(state), run_id, step_id, downstreams, error_message, is_repeat=is_repeat
+    )

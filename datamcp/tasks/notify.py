@@ -44,7 +44,7 @@ class RedisListener:
         """Take the server, and the prefix of our channels."""
         self._client = make_client(url)
         self._prefix = prefix
-        self._pubsub = self._client.pubsub()
+        self._pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
 
     def listen(self, key: str) -> None:
         """Begin to hear of an id; `hear` calls back once that is in force."""

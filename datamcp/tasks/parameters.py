@@ -7,11 +7,11 @@ signature does not have is refused. The worker turns the same JSON back into the
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, NotRequired, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from datamcp.errors import InvalidParametersError, Problem
 from datamcp.naming import did_you_mean
@@ -139,7 +139,8 @@ def _got(item: dict[str, Any]) -> str:
 
 def _adapter(task_type: str, fields: dict[str, Any]) -> TypeAdapter[Any]:
     # A mapping, not a model class: parameters may be called `json` or `copy`.
-    shape = TypedDict("Parameters", fields)  # type: ignore[operator]
+    make: Any = TypedDict  # its fields are known only now
+    shape = make("Parameters", fields)
     shape.__pydantic_config__ = ConfigDict(extra="forbid")
     try:
         return TypeAdapter(shape)

@@ -4,8 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
-
+from datamcp.infra.database import Connection
 from datamcp.processors.processor import Output
 from datamcp.tasks.context import TaskContext
 from datamcp.tasks.ledger import Claimed, Hint, Settled

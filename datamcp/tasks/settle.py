@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Connection
-
 from datamcp.errors import BackendUnavailable
+from datamcp.infra.database import Condition, Connection
 from datamcp.tasks.ledger import Hint, Settled, TaskLedger
 from datamcp.tasks.outcome import Ending
 from datamcp.tasks.ports import NOTHING, Continuation, FollowUp, Notifier, Publisher
@@ -64,7 +63,7 @@ class Settler:
         self._tell([settled], follow_up, is_carried=goes_on)
         return settled
 
-    def cancel(self, where: ColumnElement[bool]) -> list[Settled]:
+    def cancel(self, where: Condition) -> list[Settled]:
         """Cancel these tasks: waiting ones at once, running ones when they next look."""
         with self._ledger.database.transaction() as connection:
             settled = self._ledger.cancel(connection, where)
@@ -72,7 +71,7 @@ class Settler:
         self._tell(settled, follow_up)
         return settled
 
-    def give_back(self, where: ColumnElement[bool]) -> list[Hint]:
+    def give_back(self, where: Condition) -> list[Hint]:
         """Return to the queue what a dead worker was running (protocol R10)."""
         with self._ledger.database.transaction() as connection:
             queued, settled = self._ledger.give_back(connection, where)

@@ -2,20 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor as ThreadPool
 from concurrent.futures import Future
-from typing import Any
-
-from sqlalchemy import Row
+from typing import Any, TypeVar
 
 from datamcp.errors import ResultTimeoutError, TaskNotFoundError
+from datamcp.infra.database import Row
 from datamcp.tasks.enqueue import Enqueued, Enqueuer
 from datamcp.tasks.ledger import TaskLedger, is_task
 from datamcp.tasks.settle import Settler
 from datamcp.tasks.states import FINAL, State
 from datamcp.tasks.task import Task, TaskEvent, TaskResult, TaskStatus
 from datamcp.tasks.waiter import Waiter
+
+T = TypeVar("T")
 
 
 class Tasks:
@@ -93,12 +94,12 @@ class Tasks:
         task_type: str | None = None,
         run_id: str | None = None,
         limit: int = 50,
-    ) -> list[TaskStatus]:
+    ) -> Sequence[TaskStatus]:
         """Return tasks, the newest first."""
         rows = self._ledger.list(state=state, task_type=task_type, run_id=run_id, limit=limit)
         return [status_of(row) for row in rows]
 
-    def history(self, task_id: str) -> "list[TaskEvent]":
+    def history(self, task_id: str) -> Sequence[TaskEvent]:
         """Return what happened to a task, the oldest first; raises TaskNotFoundError."""
         return history_of(self._row(task_id))
 
@@ -143,15 +144,15 @@ class AsyncTasks:
         """Cancel a task; False if it had already ended."""
         return await self._in_thread(self._tasks.cancel, task_id)
 
-    async def list(self, **filters: Any) -> "list[TaskStatus]":
+    async def list(self, **filters: Any) -> Sequence[TaskStatus]:
         """Return tasks, the newest first."""
         return await self._in_thread(lambda: self._tasks.list(**filters))
 
-    async def history(self, task_id: str) -> "list[TaskEvent]":
+    async def history(self, task_id: str) -> Sequence[TaskEvent]:
         """Return what happened to a task, the oldest first."""
         return await self._in_thread(self._tasks.history, task_id)
 
-    async def _in_thread(self, function: Any, *args: Any) -> Any:
+    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
 
@@ -187,7 +188,7 @@ def result_of(row: Row[Any]) -> TaskResult:
     )
 
 
-def history_of(row: Row[Any]) -> "list[TaskEvent]":
+def history_of(row: Row[Any]) -> Sequence[TaskEvent]:
     """Return what a row's instants tell, the oldest first."""
     first = State.QUEUED if row.created_at == row.queued_at else State.SCHEDULED
     events = [TaskEvent(at=row.created_at, state=first, attempt=0, message="enqueued")]

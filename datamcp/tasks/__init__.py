@@ -1,0 +1,16 @@
+"""The task engine: from a caller's task to its result, with the ledger as the truth.
+
+In the order in which a task meets them:
+
+`task` is what callers hand in and get back; `states`, `retry`, `outcome`, `queues` and
+`parameters` are its rules, as pure functions. `tables` and `ledger` are its row and every statement
+on it. `ports` says what the engine needs of others, `context` what a running capability sees.
+
+`enqueue` checks, inserts and publishes. `publish` sends hints to the broker, `celery_app` does the
+same for plain Celery calls. `worker` is the Celery side of a worker: it hands messages to `claim`,
+which asks the ledger whether they may start; `execute` runs what was claimed, on an event loop
+of `loop` where it is async; `settle` ends it.
+
+`notify` tells that something has ended, `waiter` hears it. `reconcile` sends what is due or was
+lost, and asks `depths` what the broker still has. `tasks` is the façade, `rt.tasks`.
+"""
