@@ -18,9 +18,13 @@ from datamcp.tasks.ports import Call, TaskType
 class AgentTypes:
     """Finds the classes that the configuration names, and what they can do."""
 
-    def __init__(self, agents: Mapping[str, AgentConfig]) -> None:
-        """Take the section `agents`; nothing is imported yet."""
-        self._agents = {name: agent for name, agent in agents.items() if agent.module}
+    def __init__(self, agents: Mapping[str, AgentConfig], *, default_timeout: float) -> None:
+        """Take the section `agents`, and the seconds of `agent_manager.agent_timeout`.
+
+        Nothing is imported yet.
+        """
+        self._agents = dict(agents)
+        self._default_timeout = default_timeout
         self._types: dict[str, dict[str, TaskType]] = {}
 
     def __contains__(self, agent_type: object) -> bool:
@@ -79,7 +83,7 @@ class AgentTypes:
             queue=agent_type,
             parameters=Parameters.of(name, method.function),
             handler=lambda call: host.run(method, call),
-            timeout=method.timeout or self._agents[agent_type].timeout,
+            timeout=method.timeout or self._agents[agent_type].timeout or self._default_timeout,
             description=inspect.getdoc(method.function) or "",
         )
 

@@ -107,7 +107,8 @@ def build(config: GlobalConfig) -> Runtime:
     database = Database(_database_url(config))
     artifacts = ArtifactStore(str(config.storage.artifacts_url))
     processors = ProcessorTypes(_processors(config))
-    types = InstalledTypes(AgentTypes(config.agents), processors)
+    agents = AgentTypes(config.agents, default_timeout=config.agent_manager.agent_timeout)
+    types = InstalledTypes(agents, processors)
     app = make_app(config, types)
     publisher = BrokerPublisher(app)
     notifier, make_listener = _notices(config, telemetry)
@@ -140,7 +141,7 @@ def build(config: GlobalConfig) -> Runtime:
         publisher=publisher,
         clock=clock,
         telemetry=telemetry,
-        default_timeout=config.agent_manager.agent_timeout,
+        default_timeout=config.scheduler.task_timeout,
     )
     executor = Executor(
         types=types,

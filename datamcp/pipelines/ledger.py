@@ -20,6 +20,8 @@ from datamcp.tasks.states import FINAL, State
 from datamcp.tasks.tables import tasks
 from datamcp.types import step_task_id
 
+_REGISTRATIONS = 0x70697065  # the advisory lock of those who register: any number of our own
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewStep:
@@ -63,6 +65,8 @@ class PipelineLedger:
         The newest content again is no new revision.
         """
         with self.database.transaction() as connection:
+            if self.database.dialect == "postgresql":  # SQLite has one writer anyway
+                connection.execute(select(func.pg_advisory_xact_lock(_REGISTRATIONS)))
             newest = self._newest(connection, pipeline_id)
             if newest is not None and newest.definition == definition:
                 return newest.revision, False

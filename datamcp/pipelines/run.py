@@ -80,24 +80,39 @@ class Runs:
 
     def settle(self, connection: Connection, settled: Sequence[Settled]) -> FollowUp:
         """Release what waited for these steps alone, and end the runs that have no more to do."""
-        released: dict[str, list[Released]] = defaultdict(list)
-        may_be_over: dict[str, None] = {}
-        for step in sorted(settled, key=lambda step: step.task_id):
-            run_id, downstreams = str(step.run_id), json.loads(step.downstreams or "[]")
-            if step.state is not State.SUCCEEDED:
-                self._fail_downstream(connection, run_id, str(step.step_id))
-            elif downstreams:
-                rows = self._ledger.release(connection, run_id, downstreams)
-                released[run_id] += [_released(row) for row in rows]
-                continue
-            may_be_over[run_id] = None
-        over = [run_id for run_id in may_be_over if self._ledger.close(connection, run_id)]
-        return FollowUp({run: steps for run, steps in released.items() if steps}, over)
+        released: dict[str, list[Released]] = {}
+        over: list[str] = []
+        for run_id, steps in _by_run(settled).items():
+            rows = self._release(connection, run_id, steps)
+            if rows:
+                released[run_id] = [_released(row) for row in rows]
+            self._fail_downstream(connection, run_id, steps)
+            if any(_may_be_last(step) for step in steps) and self._ledger.close(connection, run_id):
+                over.append(run_id)
+        return FollowUp(released, over)
 
-    def _fail_downstream(self, connection: Connection, run_id: str, step_id: str) -> None:
-        below = _below(self._catalogue.run(run_id).compiled.graph, step_id)
-        if below:
-            self._ledger.fail_downstream(connection, run_id, below, step_id)
+    def _release(
+        self, connection: Connection, run_id: str, steps: Sequence[Settled]
+    ) -> list[Row[Any]]:
+        return [
+            row
+            for step in steps
+            if step.state is State.SUCCEEDED and (below := _downstreams(step))
+            for row in self._ledger.release(connection, run_id, below)
+        ]
+
+    def _fail_downstream(
+        self, connection: Connection, run_id: str, steps: Sequence[Settled]
+    ) -> None:
+        """End what depends on steps that did not succeed, unless it has just ended itself."""
+        told = {str(step.step_id) for step in steps}
+        for step in steps:
+            if step.state is State.SUCCEEDED or told.issuperset(_downstreams(step)):
+                continue
+            graph = self._catalogue.run(run_id).compiled.graph
+            below = [name for name in _below(graph, str(step.step_id)) if name not in told]
+            self._ledger.fail_downstream(connection, run_id, below, str(step.step_id))
+            told.update(below)
 
     def carry_on(self, follow_up: FollowUp, *, is_carried: bool) -> None:
         """Send the released steps that no canvas carries.
@@ -149,6 +164,24 @@ def output_of(text: str) -> Output:
 def _opened(run: RunInfo, released: set[str]) -> list[Unit]:
     """Return the units whose first steps have all just been released."""
     return [unit for unit in run.compiled.units if released.issuperset(unit.heads)]
+
+
+def _by_run(settled: Sequence[Settled]) -> dict[str, list[Settled]]:
+    """Return settled steps by run; both in a fixed order, so that no two callers deadlock."""
+    steps: dict[str, list[Settled]] = defaultdict(list)
+    for step in sorted(settled, key=lambda step: (str(step.run_id), step.task_id)):
+        steps[str(step.run_id)].append(step)
+    return steps
+
+
+def _downstreams(step: Settled) -> list[str]:
+    names: list[str] = json.loads(step.downstreams or "[]")
+    return names
+
+
+def _may_be_last(step: Settled) -> bool:
+    """Tell whether a run may end with this step: nothing is released by it."""
+    return step.state is not State.SUCCEEDED or not _downstreams(step)
 
 
 def _below(graph: Graph, step_id: str) -> list[str]:

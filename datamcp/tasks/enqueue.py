@@ -46,7 +46,7 @@ class Enqueuer:
         publisher: Publisher,
         clock: Clock,
         telemetry: Telemetry,
-        default_timeout: float | None = None,
+        default_timeout: float,
     ) -> None:
         """Take the parts; `default_timeout` (s) is for task types without one of their own."""
         self._types = types

@@ -61,17 +61,29 @@ class Executor:
 
     def execute(self, delivery: Delivery) -> Execution | None:
         """Make one attempt; None if the message names nothing that may start (protocol R3)."""
-        claimed = self._claimer.claim(delivery)
+        try:
+            claimed = self._claimer.claim(delivery)
+        except self._timeout_error:
+            return self._finish(delivery, TimedOut())
         if claimed is None:
             return None
         self._telemetry.emit("task.claimed", task_id=claimed.task_id, attempt=claimed.attempt)
-        outcome = self._attempt(claimed, delivery.agent_id)
+        return self._finish(delivery, self._attempt(claimed, delivery.agent_id))
+
+    def _finish(self, delivery: Delivery, outcome: Outcome) -> Execution | None:
+        try:
+            return self._record(delivery, outcome)
+        except self._timeout_error:
+            # The time ran out while the end was being written; the same end again is one (R2).
+            return self._record(delivery, outcome)
+
+    def _record(self, delivery: Delivery, outcome: Outcome) -> Execution | None:
         settled = self._settler.finish(
-            claimed.task_id, claimed.fence, settle(outcome), is_carried=delivery.is_carried
+            delivery.task_id, delivery.fence, settle(outcome), is_carried=delivery.is_carried
         )
         if settled is None:
             return None
-        self._telemetry.emit("task.finished", task_id=claimed.task_id, state=settled.state)
+        self._telemetry.emit("task.finished", task_id=delivery.task_id, state=settled.state)
         return Execution(outcome, settled.state)
 
     def _attempt(self, claimed: Claimed, agent_id: str) -> Outcome:
@@ -79,7 +91,7 @@ class Executor:
             value = self._run(claimed, agent_id)
             return Done(_json(value), _output(claimed, value))
         except self._timeout_error:
-            return TimedOut(claimed.timeout or 0)
+            return TimedOut(claimed.timeout)
         except PydanticSerializationError as error:
             return Fail("invalid_result", f"the result has no JSON form: {error}")
         except Exception as error:  # noqa: BLE001  whatever a capability raises is its outcome

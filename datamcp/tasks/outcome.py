@@ -34,9 +34,9 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The attempt ran out of its `timeout` (seconds)."""
+    """The attempt ran out of its `timeout` (seconds, where it is known)."""
 
-    timeout: float
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ def settle(outcome: Outcome) -> Ending:
         case Fail(code, message):
             return Ending(State.FAILED, error_code=code, error_message=message[:MAX_MESSAGE])
         case TimedOut(timeout):
-            message = f"stopped after its timeout of {timeout:g} s"
+            length = "" if timeout is None else f" of {timeout:g} s"
+            message = f"stopped after its timeout{length}"
             return Ending(State.TIMED_OUT, error_code="timeout", error_message=message)
         case Cancel():
             return Ending(State.CANCELLED, error_code="cancelled", error_message="on request")
