@@ -3,6 +3,7 @@
 import click
 
 from datamcp import __version__
+from datamcp.bootstrap.apps import make_importable
 from datamcp.cli.config import config
 from datamcp.cli.demo import demo
 from datamcp.cli.pipeline import pipeline
@@ -35,6 +36,7 @@ def tree(ctx: click.Context, settings: tuple[str, ...]) -> None:
 
     Settings come from config files, DATAMCP_… variables and --set; see `datamcp config explain`.
     """  # noqa: D301  click's mark for text that is not re-wrapped
+    make_importable()
     overrides = {}
     for setting in settings:
         path, equals, value = setting.partition("=")
