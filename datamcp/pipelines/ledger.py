@@ -183,7 +183,10 @@ class PipelineLedger:
     def release(
         self, connection: Connection, run_id: str, step_ids: Sequence[str]
     ) -> Sequence[Row[Any]]:
-        """Count one settled upstream for each of these steps; return the rows now queued."""
+        """Count one settled upstream for each of these steps; return the rows that were waiting.
+
+        Those whose last upstream it was are queued now.
+        """
         waiting = self._lock(connection, run_id, step_ids)
         is_last = tasks.c.upstreams_left <= 1
         statement = (
@@ -196,8 +199,7 @@ class PipelineLedger:
             )
             .returning(tasks)
         )
-        rows = connection.execute(statement).all()
-        return [row for row in rows if row.state == State.QUEUED]
+        return connection.execute(statement).all()
 
     def fail_downstream(
         self, connection: Connection, run_id: str, step_ids: Sequence[str], cause: str

@@ -83,23 +83,20 @@ class Runs:
         released: dict[str, list[Released]] = {}
         over: list[str] = []
         for run_id, steps in _by_run(settled).items():
-            rows = self._release(connection, run_id, steps)
-            if rows:
-                released[run_id] = [_released(row) for row in rows]
+            waiting = [row for step in steps for row in self._release(connection, run_id, step)]
+            queued = [_released(row) for row in waiting if row.state == State.QUEUED]
+            if queued:
+                released[run_id] = queued
             self._fail_downstream(connection, run_id, steps)
-            if any(_may_be_last(step) for step in steps) and self._ledger.close(connection, run_id):
+            # Whoever left nothing waiting behind may have been the last.
+            if not waiting and self._ledger.close(connection, run_id):
                 over.append(run_id)
         return FollowUp(released, over)
 
-    def _release(
-        self, connection: Connection, run_id: str, steps: Sequence[Settled]
-    ) -> list[Row[Any]]:
-        return [
-            row
-            for step in steps
-            if step.state is State.SUCCEEDED and (below := _downstreams(step))
-            for row in self._ledger.release(connection, run_id, below)
-        ]
+    def _release(self, connection: Connection, run_id: str, step: Settled) -> Sequence[Row[Any]]:
+        if step.state is not State.SUCCEEDED or not (below := _downstreams(step)):
+            return ()
+        return self._ledger.release(connection, run_id, below)
 
     def _fail_downstream(
         self, connection: Connection, run_id: str, steps: Sequence[Settled]
@@ -177,11 +174,6 @@ def _by_run(settled: Sequence[Settled]) -> dict[str, list[Settled]]:
 def _downstreams(step: Settled) -> list[str]:
     names: list[str] = json.loads(step.downstreams or "[]")
     return names
-
-
-def _may_be_last(step: Settled) -> bool:
-    """Tell whether a run may end with this step: nothing is released by it."""
-    return step.state is not State.SUCCEEDED or not _downstreams(step)
 
 
 def _below(graph: Graph, step_id: str) -> list[str]:

@@ -9,6 +9,7 @@ from datamcp.errors import BackendUnavailable
 from datamcp.pipelines.canvas import to_canvas
 from datamcp.pipelines.compiled import RunInfo
 from datamcp.pipelines.plan import Unit
+from datamcp.tasks.celery_app import unawaited
 from datamcp.tasks.ledger import Hint
 from datamcp.tasks.ports import Publisher, TaskTypes
 from datamcp.tasks.publish import HINT, limits, one_line, transport_of
@@ -37,11 +38,14 @@ class StepSender:
     def send_unit(self, run: RunInfo, unit: Unit) -> None:
         """Send a unit as one canvas; raises BackendUnavailable if the broker does not take it."""
         canvas = to_canvas(unit.tree, lambda step_id: self._signature(run, step_id))
+        token = unawaited.set(True)
         try:
             canvas.apply_async()
         except (OperationalError, ConnectionError, TimeoutError) as error:
             broker = self._app.connection_for_write().as_uri()
             raise BackendUnavailable(f"broker {broker}", one_line(error)) from error
+        finally:
+            unawaited.reset(token)
 
     def send_hints(self, hints: Sequence[Hint]) -> None:
         """Send single messages; raises BackendUnavailable if the broker does not take them."""

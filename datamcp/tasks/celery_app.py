@@ -5,11 +5,14 @@ entries all take (protocol R14).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from celery import Celery
+from celery.result import AsyncResult
 
 from datamcp.clock import Clock, SystemClock
 from datamcp.errors import BackendUnavailable, TaskError
@@ -25,6 +28,20 @@ _BUILT_IN = "celery."
 NO_BROKER = "none is configured: set broker.url (DATAMCP_BROKER__URL), or start a stack here"
 
 
+unawaited: ContextVar[bool] = ContextVar("datamcp_unawaited", default=False)
+"""Whether what is sent from here is awaited by nobody at the result backend: steps of a run."""
+
+
+class LedgerResult(AsyncResult):  # type: ignore[misc]
+    """Celery's result, which does not subscribe to what nobody awaits.
+
+    A group makes one promise for each member, and each would be a subscription in Redis.
+    """
+
+    def then(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102  Celery's method
+        return None if unawaited.get() else super().then(*args, **kwargs)
+
+
 class LedgerCelery(Celery):  # type: ignore[misc]
     """A Celery app that writes the ledger before it publishes."""
 
@@ -36,6 +53,10 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     """The agent type that this app's workers serve; None for all."""
     has_broker: bool = True
     wall_clock: Clock = SystemClock()
+
+    @cached_property
+    def AsyncResult(self) -> Any:  # noqa: D102, N802  Celery's property
+        return self.subclass_with_self(LedgerResult, name="AsyncResult")
 
     def task_of(self, name: str) -> Any:
         """Return the Celery task of a task type; raises UnknownTaskTypeError."""

@@ -30,6 +30,7 @@ class Execution:
 
     outcome: Outcome
     state: State
+    is_step: bool  # of a pipeline run
 
 
 class Executor:
@@ -84,7 +85,7 @@ class Executor:
         if settled is None:
             return None
         self._telemetry.emit("task.finished", task_id=delivery.task_id, state=settled.state)
-        return Execution(outcome, settled.state)
+        return Execution(outcome, settled.state, is_step=settled.run_id is not None)
 
     def _attempt(self, claimed: Claimed, agent_id: str) -> Outcome:
         try:

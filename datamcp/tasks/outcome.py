@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datamcp.errors import DatamcpError
 from datamcp.tasks.states import State
 
-MAX_MESSAGE = 2000  # characters of an error message that the ledger keeps
+MAX_CODE, MAX_MESSAGE = 200, 2000  # characters of an error's code and message that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Fail:
 
     code: str
     message: str
-    exception: Exception | None = None
+    exception: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ def settle(outcome: Outcome) -> Ending:
         case Done(result, output):
             return Ending(State.SUCCEEDED, result, output)
         case Fail(code, message):
-            return Ending(State.FAILED, error_code=code, error_message=message[:MAX_MESSAGE])
+            code, message = _storable(code, MAX_CODE), _storable(message, MAX_MESSAGE)
+            return Ending(State.FAILED, error_code=code, error_message=message)
         case TimedOut(timeout):
             length = "" if timeout is None else f" of {timeout:g} s"
             message = f"stopped after its timeout{length}"
@@ -73,7 +74,19 @@ def settle(outcome: Outcome) -> Ending:
             return Ending(State.CANCELLED, error_code="cancelled", error_message="on request")
 
 
-def failure(error: Exception) -> Fail:
+def failure(error: BaseException) -> Fail:
     """Return the outcome of an attempt that raised this error."""
     code = error.code if isinstance(error, DatamcpError) else type(error).__name__
-    return Fail(code, str(error) or type(error).__name__, error)
+    return Fail(code, _message(error) or type(error).__name__, error)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  the error is a stranger's, and so is its text
+        return ""
+
+
+def _storable(text: str, length: int) -> str:
+    """Return the beginning of a text, without what no database takes: NUL and lone surrogates."""
+    return text[:length].replace("\0", "").encode(errors="replace").decode()

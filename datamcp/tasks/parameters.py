@@ -17,6 +17,7 @@ from datamcp.errors import InvalidParametersError, Problem
 from datamcp.naming import did_you_mean
 
 _MAX_SHOWN = 60  # characters of a refused value that a message repeats
+_MAX_PROBLEMS = 20  # that a message lists
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -43,7 +44,7 @@ class Parameters:
         Raises TypeError for a signature that JSON can't fill, such as `*args` or an annotation
         that has no JSON form.
         """
-        hints = get_type_hints(function, include_extras=True)
+        hints = _hints(task_type, function)
         fields: dict[str, Any] = {}
         positional = []
         for name, parameter in inspect.signature(function).parameters.items():
@@ -83,9 +84,9 @@ class Parameters:
         Raises InvalidParametersError with everything that is wrong.
         """
         try:
-            text = to_json(dict(values), inf_nan_mode="constants")
+            text = _json(dict(values))
         except (PydanticSerializationError, ValueError) as error:
-            raise InvalidParametersError(self._task_type, [Problem("", str(error))]) from error
+            raise InvalidParametersError(self._task_type, _without_json(values)) from error
         self.load(text)
         return text.decode()
 
@@ -108,15 +109,24 @@ class Parameters:
             value = from_json(word)
         except ValueError:
             return word
+        if self._fits(name, value):
+            return value
+        is_structure = isinstance(value, list | dict)
+        return value if is_structure and not self._fits(name, word) else word
+
+    def _fits(self, name: str, value: Any) -> bool:
         try:
-            self.load(to_json({name: value}))
+            self.load(_json({name: value}))
         except InvalidParametersError as error:
-            fits = all(problem.path.partition(".")[0] != name for problem in error.problems)
-            return value if fits or not isinstance(value, int | float | bool) else word
-        return value
+            return all(problem.path.partition(".")[0] != name for problem in error.problems)
+        return True
 
     def _problems(self, error: ValidationError) -> list[Problem]:
-        return [self._problem(dict(item)) for item in error.errors(include_url=False)]
+        items = error.errors(include_url=False)
+        problems = [self._problem(dict(item)) for item in items[:_MAX_PROBLEMS]]
+        if len(items) > _MAX_PROBLEMS:
+            problems.append(Problem("", f"and {len(items) - _MAX_PROBLEMS} more"))
+        return problems
 
     def _problem(self, item: dict[str, Any]) -> Problem:
         path = ".".join(str(part) for part in item["loc"])
@@ -127,6 +137,29 @@ class Parameters:
                 return Problem(path, "is not a parameter" + did_you_mean(path, self.names))
         message = str(item["msg"])
         return Problem(path, message[:1].lower() + message[1:] + _got(item))
+
+
+def _hints(task_type: str, function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise TypeError(f"{task_type}: an annotation can't be read: {error}") from error
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    return to_json(values, inf_nan_mode="constants")
+
+
+def _without_json(values: Mapping[str, Any]) -> list[Problem]:
+    """Return a problem for each value that has no JSON form."""
+    problems = []
+    for name, value in values.items():
+        try:
+            _json({name: value})
+        except (PydanticSerializationError, ValueError) as error:
+            reason = str(error).removeprefix("Error serializing to JSON: ")
+            problems.append(Problem(name, f"has no JSON form: {reason}"))
+    return problems
 
 
 def _got(item: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from datamcp.errors import DatamcpError, TaskExecutionError
+from datamcp.tasks.celery_app import unawaited
 from datamcp.tasks.claim import Delivery
 from datamcp.tasks.execute import Executor
 from datamcp.tasks.ledger import is_claim
@@ -101,9 +102,13 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             args=args,
             kwargs=kwargs,
         )
+        unawaited.set(False)
         execution = self.executor.execute(delivery)
         if execution is None or execution.state is State.CANCELLED:
             raise Ignore
+        unawaited.set(execution.is_step)  # holds for what Celery sends next: the rest of a canvas
+        if execution.is_step and execution.state is not State.SUCCEEDED:
+            self.request.chord = None  # the ledger decides about the body; Celery would only log
         return self._answer(execution.outcome)
 
     def _answer(self, outcome: Outcome) -> Any:

@@ -1,0 +1,71 @@
+"""A real worker pool that runs steps and notes each execution in a file."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from support.brokers import RedisServer
+from support.databases import TestDatabases
+from support.runs import PROBE, Bench
+
+import datamcp
+from datamcp.config.text import child_environment
+from datamcp.infra.processes import Supervisor
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def bench(
+    request: pytest.FixtureRequest,
+    redis_server: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Bench]:
+    """Have workers of four slots and beat, on a ledger of their own."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "probe.py").write_text(PROBE)
+    prefix = f"test-{uuid4().hex}:"
+    settings = {
+        "system.state_dir": str(folder / "state"),
+        "broker.url": redis_server.broker_url,
+        "broker.key_prefix": prefix,
+        "agents.probe.module": "probe:Probe",
+        "storage.allowed_roots": json.dumps([str(folder)]),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder))
+        patch.setenv("PROBE_NOTES", str(folder / "notes.jsonl"))
+        sys.modules.pop("probe", None)
+        with database_of(request, folder) as url:
+            settings["storage.database_url"] = url
+            with Supervisor() as supervisor, datamcp.connect(overrides=settings) as runtime:
+                for name, arguments in COMMANDS.items():
+                    supervisor.start(
+                        name,
+                        [sys.executable, "-m", "celery", "-A", "datamcp", *arguments],
+                        log_path=folder / f"{name}.log",
+                        env=child_environment(settings),
+                        cwd=folder,
+                    )
+                yield Bench(runtime, folder / "notes.jsonl")
+    redis_server.remove_keys(prefix)
+
+
+@contextmanager
+def database_of(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """Have an empty database of the parameter's kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder / 'ledger.db'}"
+        return
+    databases: TestDatabases = request.getfixturevalue("databases")
+    with databases.database() as url:
+        yield url
+
+
+COMMANDS = {
+    "worker": ["worker", "--concurrency", "4"],
+    "beat": ["beat", "--pidfile", ""],
+}
