@@ -5,7 +5,7 @@ must give the same id, such as the step of a run, it is a UUIDv5 of that input.
 """
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 from pydantic import JsonValue
@@ -18,12 +18,14 @@ JSONObject = dict[str, JSONValue]
 
 STEP_NAMESPACE = UUID("0192f0c4-6a51-5d3b-9c55-6d6174616d63")
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _RANDOM_BITS = 74  # 12 of rand_a and 62 of rand_b
 
 
 def new_id(now: datetime) -> str:
     """Return a new UUIDv7 of this instant, as text; ids of one millisecond come in any order."""
-    milliseconds = int(now.timestamp() * 1000) & (1 << 48) - 1
+    milliseconds = (now - _EPOCH) // _MILLISECOND & (1 << 48) - 1
     noise = secrets.randbits(_RANDOM_BITS)
     rand_a, rand_b = noise >> 62, noise & (1 << 62) - 1
     value = milliseconds << 80 | 7 << 76 | rand_a << 64 | 2 << 62 | rand_b
