@@ -3,6 +3,8 @@
 DatamcpError
 ├── ConfigError
 ├── BackendUnavailable
+├── SchemaVersionError
+├── StackError
 ├── TaskError
 │   ├── UnknownTaskTypeError
 │   ├── InvalidParametersError
@@ -13,16 +15,15 @@ DatamcpError
 ├── AgentError
 │   ├── AgentRegistrationError
 │   └── NoAvailableAgentError
-├── PipelineError
-│   ├── InvalidPipelineError
-│   ├── PipelineNotFoundError
-│   ├── RunNotFoundError
-│   └── ProcessingError
-├── SchemaVersionError
-└── StackError
+└── PipelineError
+    ├── InvalidPipelineError
+    ├── PipelineNotFoundError
+    ├── RunNotFoundError
+    └── ProcessingError
 
 Each error says in its message which rule was broken and by which value, and never a secret. The
-evidence stands in attributes. Errors survive JSON: their arguments are plain values.
+evidence stands in attributes. Errors survive JSON, on their way through Celery's result backend:
+`args` are those of the constructor, and plain values.
 """
 
 from collections.abc import Sequence
@@ -50,6 +51,14 @@ class DatamcpError(Exception):
     code: ClassVar[str] = "error"
     is_retryable: ClassVar[bool] = False
 
+    def __init__(self, message: str = "") -> None:
+        """Take what to tell; `args` stay what the error was made with."""
+        self.message = message
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return self.message
+
 
 class ConfigError(DatamcpError):
     """The configuration is wrong; `problems` lists every setting at fault."""
@@ -59,7 +68,7 @@ class ConfigError(DatamcpError):
     def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
         """Take a summary and the settings at fault."""
         super().__init__(message)
-        self.problems = tuple(problems)
+        self.problems = tuple(Problem(*problem) for problem in problems)
 
 
 class BackendUnavailable(DatamcpError):  # noqa: N818  the name is fixed by the house style
@@ -111,10 +120,9 @@ class InvalidParametersError(TaskError):
 
     def __init__(self, task_type: str, problems: Sequence[Problem]) -> None:
         """Take the task type and every parameter at fault."""
-        listed = "; ".join(str(problem) for problem in problems)
-        super().__init__(f"invalid parameters for {task_type}: {listed}")
+        self.problems = tuple(Problem(*problem) for problem in problems)
+        super().__init__(f"invalid parameters for {task_type}: {_listed(self.problems)}")
         self.task_type = task_type
-        self.problems = tuple(problems)
 
 
 class IdempotencyConflictError(TaskError):
@@ -166,6 +174,7 @@ class ResultTimeoutError(TaskError, TimeoutError):
     def __init__(self, task_id: str, timeout: float, state: str) -> None:
         """Take the task, the seconds waited, and the task's state now."""
         super().__init__(f"task {task_id} is still {state} after {timeout:g} s")
+        self.args = (task_id, timeout, state)  # an OSError drops them
         self.task_id = task_id
         self.timeout = timeout
         self.state = state
@@ -202,10 +211,9 @@ class InvalidPipelineError(PipelineError):
 
     def __init__(self, name: str, problems: Sequence[Problem]) -> None:
         """Take the pipeline's name or file, and every problem found."""
-        listed = "; ".join(str(problem) for problem in problems)
-        super().__init__(f"pipeline {name} is not valid: {listed}")
+        self.problems = tuple(Problem(*problem) for problem in problems)
+        super().__init__(f"pipeline {name} is not valid: {_listed(self.problems)}")
         self.name = name
-        self.problems = tuple(problems)
 
 
 class PipelineNotFoundError(PipelineError):
@@ -229,3 +237,7 @@ class ProcessingError(PipelineError):
     """A processor cannot do its work with this input; the same input will fail again."""
 
     code = "processing_error"
+
+
+def _listed(problems: Sequence[Problem]) -> str:
+    return "; ".join(str(problem) for problem in problems)
