@@ -74,7 +74,7 @@ def fields_table(fields: Sequence[tuple[str, object]]) -> Table:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, value in fields:
-        if value not in {None, ""}:
+        if value is not None and str(value):
             table.add_row(name, value if isinstance(value, Text) else str(value))
     return table
 

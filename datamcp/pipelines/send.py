@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 
 from celery import Celery, Signature
-from kombu.exceptions import OperationalError
 
-from datamcp.errors import BackendUnavailable
 from datamcp.pipelines.canvas import to_canvas
 from datamcp.pipelines.compiled import RunInfo
 from datamcp.pipelines.plan import Unit
 from datamcp.tasks.celery_app import unawaited
 from datamcp.tasks.ledger import Hint
 from datamcp.tasks.ports import Publisher, TaskTypes
-from datamcp.tasks.publish import HINT, limits, one_line, transport_of
+from datamcp.tasks.publish import HINT, broker_errors, limits, transport_of
 from datamcp.tasks.queues import DEFAULT, broker_priority
 from datamcp.types import step_task_id
 
@@ -40,10 +38,8 @@ class StepSender:
         canvas = to_canvas(unit.tree, lambda step_id: self._signature(run, step_id))
         token = unawaited.set(True)
         try:
-            canvas.apply_async()
-        except (OperationalError, ConnectionError, TimeoutError) as error:
-            broker = self._app.connection_for_write().as_uri()
-            raise BackendUnavailable(f"broker {broker}", one_line(error)) from error
+            with broker_errors(self._app):
+                canvas.apply_async()
         finally:
             unawaited.reset(token)
 

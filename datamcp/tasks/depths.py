@@ -1,10 +1,9 @@
 """How many messages are ready in a queue, asked of the broker."""
 
 from celery import Celery
-from kombu.exceptions import ChannelError, OperationalError
+from kombu.exceptions import ChannelError
 
-from datamcp.errors import BackendUnavailable
-from datamcp.tasks.publish import one_line
+from datamcp.tasks.publish import broker_errors
 
 
 class BrokerDepths:
@@ -16,11 +15,12 @@ class BrokerDepths:
 
     def ready(self, queue: str) -> int:
         """Return how many messages no worker has yet; raises BackendUnavailable."""
-        try:
-            with self._app.connection_or_acquire() as connection, connection.channel() as channel:
-                return self._count(channel, queue)
-        except (OperationalError, ConnectionError, TimeoutError) as error:
-            raise BackendUnavailable("broker", one_line(error)) from error
+        with (
+            broker_errors(self._app),
+            self._app.connection_or_acquire() as connection,
+            connection.channel() as channel,
+        ):
+            return self._count(channel, queue)
 
     def _count(self, channel: object, queue: str) -> int:
         try:

@@ -1,6 +1,7 @@
 """Where a hint leaves for the broker."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
@@ -32,13 +33,9 @@ class BrokerPublisher:
         """
         if not hints:
             return
-        try:
-            with self._app.producer_or_acquire() as producer:
-                for hint in hints:
-                    self._send(producer, hint)
-        except (OperationalError, ConnectionError, TimeoutError) as error:
-            broker = self._app.connection_for_write().as_uri()
-            raise BackendUnavailable(f"broker {broker}", one_line(error)) from error
+        with broker_errors(self._app), self._app.producer_or_acquire() as producer:
+            for hint in hints:
+                self._send(producer, hint)
 
     def _send(self, producer: Any, hint: Hint) -> None:
         amqp = self._app.amqp
@@ -63,6 +60,17 @@ class BrokerPublisher:
         )
 
 
+@contextmanager
+def broker_errors(app: Celery) -> Iterator[None]:
+    """Turn what the broker's driver raises into BackendUnavailable."""
+    connection = app.connection_for_write()
+    lost = (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
+    try:
+        yield
+    except lost as error:
+        raise BackendUnavailable(f"broker {connection.as_uri()}", _one_line(error)) from error
+
+
 def limits(timeout: float | None) -> dict[str, float]:
     """Return the time limits that a message asks of the pool, in seconds."""
     if timeout is None:
@@ -75,6 +83,6 @@ def transport_of(app: Celery) -> str:
     return str(app.conf.broker_url or "memory").partition("://")[0]
 
 
-def one_line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     """Return what an error says, in one line, without its cause."""
     return (str(error).splitlines() or [type(error).__name__])[0]
