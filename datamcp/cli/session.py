@@ -1,5 +1,6 @@
 """What every command shares: the configuration, the runtime, and how an error becomes a line."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -36,6 +37,8 @@ class Session:
     @contextmanager
     def runtime(self) -> Iterator[Runtime]:
         """Give the runtime, on a ledger that fits, and close it."""
+        # What a command has to say it says itself; a log line beside it would be said twice.
+        logging.getLogger("datamcp").addHandler(logging.NullHandler())
         with connect(self.loaded.config) as runtime:
             yield runtime
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from logging import Logger, LoggerAdapter
 
 from datamcp.storage.artifacts import Workspace
@@ -13,27 +14,40 @@ current: ContextVar["TaskContext | None"] = ContextVar("datamcp_task", default=N
 """The task that runs here; each thread and each asyncio task has its own."""
 
 
-@dataclass(slots=True)
+@dataclass
 class TaskContext:
     """One attempt at one task.
 
     `idempotency_key` is the task's own, or else its id: equal for all attempts, so that an outside
     service can recognise a repetition. `deadline` is the instant (UTC) at which the attempt times
-    out. `workspace` is a folder of this attempt for files that are part of its result. `run_id` and `step_id` are set where the task is a step of a pipeline run.
+    out. `run_id` and `step_id` are set where the task is a step of a pipeline run.
     """
 
-    task: Task
     task_id: str
     idempotency_key: str
     attempt: int
     deadline: datetime | None
     agent_id: str
     logger: "LoggerAdapter[Logger]"
-    workspace: Workspace
     run_id: str | None = None
     step_id: str | None = None
-    _beat: Callable[[float | None], bool] = field(default=lambda _progress: False, repr=False)
+    _task: Callable[[], Task] = field(kw_only=True, repr=False)
+    _workspace: Callable[[], Workspace] = field(kw_only=True, repr=False)
+    _beat: Callable[[float | None], bool] = field(kw_only=True, repr=False)
     _cancelled: bool = field(default=False, repr=False)
+
+    @cached_property
+    def task(self) -> Task:
+        """The task, as it was enqueued; of a step, with its references resolved."""
+        return self._task()
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """A folder of this attempt alone, for files that are part of its result.
+
+        Raises ProcessingError if the task's id, which its caller chose, can't name a folder.
+        """
+        return self._workspace()
 
     @property
     def cancelled(self) -> bool:

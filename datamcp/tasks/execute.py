@@ -11,7 +11,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from datamcp.clock import Clock
 from datamcp.processors.processor import Output, ProcessingResult
-from datamcp.storage.artifacts import ArtifactStore
+from datamcp.storage.artifacts import ArtifactStore, Workspace
 from datamcp.tasks import context as contexts
 from datamcp.tasks.claim import Claimer, Delivery
 from datamcp.tasks.context import TaskContext
@@ -117,22 +117,23 @@ class Executor:
         if claimed.timeout is not None:
             deadline = self._clock.now() + timedelta(seconds=claimed.timeout)
         return TaskContext(
-            task=_task(claimed, text),
             task_id=claimed.task_id,
             idempotency_key=claimed.idempotency_key or claimed.task_id,
             attempt=claimed.attempt,
             deadline=deadline,
             agent_id=agent_id,
-            workspace=self._artifacts.workspace(
-                claimed.run_id or "tasks",
-                claimed.step_id or claimed.task_id,
-                f"{claimed.attempt}-{claimed.fence[:8]}",  # no two claims write into one folder
-            ),
             logger=_log(claimed),
             run_id=claimed.run_id,
             step_id=claimed.step_id,
+            _task=lambda: _task(claimed, text),
+            _workspace=lambda: self._workspace(claimed),
             _beat=lambda progress: self._beat(claimed, progress),
         )
+
+    def _workspace(self, claimed: Claimed) -> Workspace:
+        attempt = f"{claimed.attempt}-{claimed.fence[:8]}"  # no two claims write into one folder
+        owner, name = claimed.run_id or "tasks", claimed.step_id or claimed.task_id
+        return self._artifacts.workspace(owner, name, attempt)
 
     def _beat(self, claimed: Claimed, progress: float | None) -> bool:
         beat = self._ledger.heartbeat(claimed.task_id, claimed.fence, progress)
@@ -144,6 +145,7 @@ def _task(claimed: Claimed, text: str) -> Task:
     return Task(
         task_id=claimed.task_id,
         task_type=claimed.task_type,
+        priority=claimed.priority,
         parameters=json.loads(text),
         timeout=claimed.timeout,
         idempotency_key=claimed.idempotency_key,

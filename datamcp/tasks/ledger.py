@@ -89,6 +89,7 @@ class Claimed:
     task_type: str
     fence: str
     attempt: int
+    priority: int
     parameters: str
     timeout: float | None
     idempotency_key: str | None
@@ -136,6 +137,7 @@ _CLAIMED = (
     tasks.c.task_type,
     tasks.c.fence,
     tasks.c.attempt,
+    tasks.c.priority,
     tasks.c.parameters,
     tasks.c.timeout,
     tasks.c.idempotency_key,

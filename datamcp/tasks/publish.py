@@ -85,4 +85,4 @@ def transport_of(app: Celery) -> str:
 
 def _one_line(error: BaseException) -> str:
     """Return what an error says, in one line, without its cause."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
