@@ -13,6 +13,8 @@ _CONNECT = 4  # seconds to connect to a broker
 _SOCKET = 10  # seconds without an answer; must exceed the 1 s of a blocking pop
 _VISIBILITY = 60  # seconds; safe to be short, as durable tasks are acknowledged at once
 
+_MAX_PRIORITY = 9
+
 _PUBLISH_RETRY = {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
 
 
@@ -53,7 +55,7 @@ def settings(
         "result_accept_content": ["json"],
         # A worker holds no message without a free slot (protocol R5).
         "worker_prefetch_multiplier": 1,
-        "worker_disable_prefetch": True,
+        "worker_disable_prefetch": _is_redis(broker_url),
         # The ledger owns a running task, not the connection (protocol R5).
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "task_reject_on_worker_lost": False,
@@ -63,7 +65,7 @@ def settings(
         "worker_soft_shutdown_timeout": 10.0,
         "result_expires": 86_400,
         "task_default_queue": queues[0] if queues else "default",
-        "task_queues": [_queue(name) for name in queues],
+        "task_queues": [_queue(name, broker_url) for name in queues],
         "task_create_missing_queues": True,
         "beat_scheduler": beat_scheduler,
         "enable_utc": True,
@@ -71,12 +73,18 @@ def settings(
     }
 
 
-def _queue(name: str) -> Queue:
-    return Queue(name, Exchange(""), routing_key=name)  # type: ignore[no-untyped-call]
+def _queue(name: str, broker_url: str) -> Queue:
+    # RabbitMQ orders only queues that were declared with levels, and refuses to add them later.
+    levels = {} if _is_redis(broker_url) else {"max_priority": _MAX_PRIORITY}
+    return Queue(name, Exchange(""), routing_key=name, **levels)  # type: ignore[no-untyped-call]
+
+
+def _is_redis(broker_url: str) -> bool:
+    return broker_url.startswith(("redis", "rediss", "sentinel", "valkey"))
 
 
 def _transport(broker_url: str, key_prefix: str) -> dict[str, Any]:
-    if not broker_url.startswith(("redis", "rediss", "sentinel", "valkey")):
+    if not _is_redis(broker_url):
         return {"confirm_publish": True}
     return {
         "visibility_timeout": _VISIBILITY,

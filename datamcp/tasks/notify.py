@@ -5,12 +5,14 @@ A notice may be lost; it only saves the waiter from looking too often.
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from threading import Event
+from threading import Event, Lock
 
 import redis
 
 from datamcp.infra.redis import make_client
 from datamcp.telemetry import Telemetry
+
+_NO_ID = ""
 
 
 class RedisNotifier:
@@ -45,15 +47,22 @@ class RedisListener:
         self._client = make_client(url)
         self._prefix = prefix
         self._pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
+        self._lock = Lock()  # redis-py opens and subscribes from one thread at a time only
+        self._is_open = False
 
     def listen(self, key: str) -> None:
         """Begin to hear of an id; `hear` calls back once that is in force."""
-        with _as_connection_error():
+        with self._lock, _as_connection_error():
+            if not self._is_open:
+                # One channel is kept: redis-py 7 takes the end of the last subscription for the
+                # end of all, even if a new one has begun meanwhile (`PubSub.handle_message`).
+                self._pubsub.subscribe(channel(self._prefix, _NO_ID))
+                self._is_open = True
             self._pubsub.subscribe(channel(self._prefix, key))
 
     def ignore(self, key: str) -> None:
         """Hear of an id no more."""
-        with _as_connection_error():
+        with self._lock, _as_connection_error():
             self._pubsub.unsubscribe(channel(self._prefix, key))
 
     def hear(self, timeout: float, heard: Callable[[str], None]) -> None:
@@ -62,7 +71,7 @@ class RedisListener:
             message = self._pubsub.get_message(timeout=timeout)
             while message is not None:
                 if message["type"] in {"message", "subscribe"}:
-                    heard(message["channel"].decode().removeprefix(channel(self._prefix, "")))
+                    heard(message["channel"].decode().removeprefix(channel(self._prefix, _NO_ID)))
                 message = self._pubsub.get_message(timeout=0)
 
     def close(self) -> None:
@@ -123,5 +132,5 @@ def channel(prefix: str, key: str) -> str:
 def _as_connection_error() -> Iterator[None]:
     try:
         yield
-    except redis.RedisError as error:
+    except (redis.RedisError, OSError, RuntimeError) as error:
         raise ConnectionError(str(error)) from error

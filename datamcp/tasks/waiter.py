@@ -5,20 +5,20 @@ a subscription begins (the end may have come before it), when a notice comes, an
 seconds in case one was lost. Callers hold futures.
 """
 
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from threading import Event, Lock, Thread
 from typing import Generic, Protocol, TypeVar
 
 from datamcp.clock import Clock
-from datamcp.errors import BackendUnavailable
 from datamcp.telemetry import Telemetry
 
 T = TypeVar("T")
 
 _TICK = 1.0  # seconds to listen at a stretch
+_WAKE_UP = ""  # no id; to begin to hear of it wakes the thread up
 
 
 class Listener(Protocol):
@@ -62,21 +62,25 @@ class Waiter(Generic[T]):
         self._clock = clock
         self._telemetry = telemetry
         self._look_again = look_again
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._futures: dict[str, list[Future[T]]] = defaultdict(list)
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
         self._closed = False
 
     def future(self, key: str) -> "Future[T]":
-        """Return a future of the end of this id; cancel it to give up."""
+        """Return a future of the end of this id; cancel it to give up.
+
+        After `close` it is cancelled from the start.
+        """
         future: Future[T] = Future()
         with self._lock:
+            if self._closed:
+                future.cancel()
+                return future
             is_first = not self._futures[key]
             self._futures[key].append(future)
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="datamcp-waiter", daemon=True
-                )
+                self._thread = Thread(target=self._run, name="datamcp-waiter", daemon=True)
                 self._thread.start()
         if is_first:
             with suppress(ConnectionError):  # the thread looks for itself until it is back
@@ -86,18 +90,20 @@ class Waiter(Generic[T]):
     def _run(self) -> None:
         next_look = self._clock.monotonic() + self._look_again
         while not self._closed:
-            heard: set[str] = set()
-            self._hear(heard)
+            heard = self._hear()
             if self._clock.monotonic() >= next_look:
                 heard = self._waited_for()
                 next_look = self._clock.monotonic() + self._look_again
-            self._resolve(heard)
+            if heard and not self._closed:
+                self._resolve(heard)
 
-    def _hear(self, heard: set[str]) -> None:
+    def _hear(self) -> set[str]:
+        heard: set[str] = set()
         try:
-            self._listener.hear(_TICK, heard.add)
+            self._listener.hear(min(_TICK, self._look_again), heard.add)
         except ConnectionError:
-            threading.Event().wait(_TICK / 10)
+            Event().wait(_TICK / 10)
+        return heard
 
     def _waited_for(self) -> set[str]:
         with self._lock:
@@ -106,12 +112,10 @@ class Waiter(Generic[T]):
             return set(self._futures)
 
     def _resolve(self, keys: set[str]) -> None:
-        if not keys:
-            return
         try:
             finished = self._look(keys)
-        except BackendUnavailable as error:
-            self._telemetry.emit("waiter.look_failed", reason=error.reason)
+        except Exception as error:  # noqa: BLE001  this thread answers everybody: it must not end
+            self._telemetry.emit("waiter.look_failed", reason=str(error))
             return
         for key, value in finished.items():
             with self._lock:
@@ -128,8 +132,11 @@ class Waiter(Generic[T]):
 
     def close(self) -> None:
         """Stop listening; futures that are still open are cancelled."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         if self._thread is not None:
+            with suppress(ConnectionError):
+                self._listener.listen(_WAKE_UP)
             self._thread.join(timeout=2 * _TICK)
         self._listener.close()
         with self._lock:
