@@ -52,7 +52,13 @@ FAILURES = frozenset({State.FAILED, State.TIMED_OUT, State.UPSTREAM_FAILED})
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.SCHEDULED: frozenset(
-        {State.QUEUED, State.CANCELLED, State.SKIPPED, State.UPSTREAM_FAILED}
+        {
+            State.QUEUED,
+            State.RUNNING,  # due, and its message came before the sweep that queues it
+            State.CANCELLED,
+            State.SKIPPED,
+            State.UPSTREAM_FAILED,
+        }
     ),
     State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
     State.RUNNING: frozenset(
@@ -66,7 +72,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
             State.TIMED_OUT,
         }
     ),
-    State.RETRYING: frozenset({State.QUEUED, State.CANCELLED}),
+    State.RETRYING: frozenset({State.QUEUED, State.RUNNING, State.CANCELLED}),
     **dict.fromkeys(FINAL, frozenset()),
 }
 
