@@ -3,8 +3,9 @@
 In the order in which a task meets them:
 
 `task` is what callers hand in and get back; `states`, `retry`, `outcome`, `queues` and
-`parameters` are its rules, as pure functions. `tables` and `ledger` are its row and every statement
-on it. `ports` says what the engine needs of others, `context` what a running capability sees.
+`parameters` are its rules, as pure functions. `tables`, `statements` and `ledger` are its row and
+everything that is written to it. `ports` says what the engine needs of others, `context` what a
+running capability sees.
 
 `enqueue` checks, inserts and publishes. `publish` sends hints to the broker, `celery_app` does the
 same for plain Celery calls. `worker` is the Celery side of a worker: it hands messages to `claim`,

@@ -17,17 +17,22 @@ from sqlalchemy import (
     and_,
     case,
     func,
-    literal,
     null,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from datamcp.infra import instants
 from datamcp.infra.database import Database
 from datamcp.tasks.outcome import Ending
+from datamcp.tasks.statements import (
+    beat_task,
+    claim_task,
+    finish_task,
+    insert_task,
+    insert_values,
+)
 from datamcp.tasks.states import FINAL, WAITING, State
 from datamcp.tasks.tables import tasks
 
@@ -48,7 +53,6 @@ class NewTask:
     max_attempts: int = 1
     timeout: float | None = None
     scheduled_at: datetime | None = None
-    delay: float | None = None  # seconds from now, instead of `scheduled_at`
     idempotency_key: str | None = None
     tags: str | None = None
     metadata: str | None = None
@@ -166,8 +170,10 @@ class TaskLedger:
         """Take the database and, in tests, a clock in its place."""
         self.database = database
         self._now = now
-        dialect = postgresql if database.dialect == "postgresql" else sqlite
-        self._insert: Callable[..., Any] = dialect.insert
+        self._insert = insert_task(database.dialect, now())
+        self._claim = claim_task(now(), _CLAIMED)
+        self._beat = beat_task()
+        self._finish = finish_task(now(), _SETTLED)
 
     # Enqueue.
 
@@ -178,42 +184,11 @@ class TaskLedger:
 
     def insert_on(self, connection: Connection, task: NewTask) -> Inserted:
         """Insert a task on a connection of the caller's, which commits it."""
-        statement = self._insert(tasks).values(**self._values(task))
-        statement = statement.on_conflict_do_nothing().returning(tasks.c.state)
-        state = connection.execute(statement).scalar_one_or_none()
+        state = connection.execute(self._insert, insert_values(task)).scalar_one_or_none()
         if state is not None:
             return Inserted(task.task_id, State(state), is_new=True, parameters=task.parameters)
         row = connection.execute(select(tasks).where(self._is_same(task))).mappings().one()
         return Inserted(row["task_id"], State(row["state"]), False, row["parameters"])
-
-    def _values(self, task: NewTask) -> dict[str, Any]:
-        now = self._now()
-        due: ColumnElement[Any] = literal(task.scheduled_at, instants.Instant())
-        if task.delay is not None:
-            due = instants.after(now, task.delay)
-        is_later = due > now
-        has_time = task.scheduled_at is not None or task.delay is not None
-        return {
-            "task_id": task.task_id,
-            "task_type": task.task_type,
-            "queue": task.queue,
-            "priority": task.priority,
-            "parameters": task.parameters,
-            "max_attempts": task.max_attempts,
-            "timeout": task.timeout,
-            "idempotency_key": task.idempotency_key,
-            "tags": task.tags,
-            "metadata": task.metadata,
-            "root_id": task.root_id,
-            "parent_id": task.parent_id,
-            "celery_result": task.celery_result,
-            "created_at": now,
-            "scheduled_at": due if has_time else None,
-            "state": case((is_later, State.SCHEDULED), else_=State.QUEUED)
-            if has_time
-            else State.QUEUED,
-            "queued_at": case((is_later, null()), else_=now) if has_time else now,
-        }
 
     def _is_same(self, task: NewTask) -> ColumnElement[bool]:
         same_id = tasks.c.task_id == task.task_id
@@ -231,43 +206,16 @@ class TaskLedger:
 
         Repeated with the same fence, after a lost answer, it returns the same claim (R2).
         """
-        is_mine = and_(tasks.c.state == State.RUNNING, tasks.c.fence == fence)
-        may_start = and_(self._is_due(), tasks.c.cancel_requested.is_(False))
-        statement = (
-            update(tasks)
-            .where(tasks.c.task_id == task_id, or_(may_start, is_mine))
-            .values(
-                state=State.RUNNING,
-                fence=fence,
-                agent_id=agent_id,
-                attempt=case((is_mine, tasks.c.attempt), else_=tasks.c.attempt + 1),
-                started_at=self._now(),
-                progress=None,
-            )
-            .returning(*_CLAIMED)
-        )
+        values = {"id": task_id, "mine": fence, "agent": agent_id}
         with self.database.autocommit() as connection:
-            row = connection.execute(statement).one_or_none()
+            row = connection.execute(self._claim, values).one_or_none()
         return None if row is None else Claimed(*row)
-
-    def _is_due(self) -> ColumnElement[bool]:
-        waits_for_its_time = and_(
-            tasks.c.state.in_([State.SCHEDULED, State.RETRYING]),
-            tasks.c.scheduled_at <= self._now(),
-        )
-        return or_(tasks.c.state == State.QUEUED, waits_for_its_time)
 
     def heartbeat(self, task_id: str, fence: str, progress: float | None) -> Beat | None:
         """Record progress of a claim; None if the claim is no longer in force (R1)."""
-        values = {} if progress is None else {"progress": progress}
-        statement = (
-            update(tasks)
-            .where(_is_held(task_id, fence))
-            .values(fence=fence, **values)
-            .returning(tasks.c.cancel_requested)
-        )
+        values = {"id": task_id, "mine": fence, "reached": progress}
         with self.database.autocommit() as connection:
-            flag = connection.execute(statement).scalar_one_or_none()
+            flag = connection.execute(self._beat, values).scalar_one_or_none()
         return None if flag is None else Beat(bool(flag))
 
     def finish(
@@ -278,21 +226,10 @@ class TaskLedger:
         A cancel that was asked for wins over every other ending (R9). The same finish again is a
         success (R2).
         """
-        is_cancelled = tasks.c.cancel_requested.is_(True)
-        statement = (
-            update(tasks)
-            .where(_is_held(task_id, fence))
-            .values(
-                state=case((is_cancelled, State.CANCELLED), else_=ending.state),
-                result=case((is_cancelled, null()), else_=ending.result),
-                output=case((is_cancelled, null()), else_=ending.output),
-                error_code=case((is_cancelled, "cancelled"), else_=ending.error_code),
-                error_message=case((is_cancelled, "on request"), else_=ending.error_message),
-                finished_at=self._now(),
-            )
-            .returning(*_SETTLED)
-        )
-        row = connection.execute(statement).one_or_none()
+        values = {f"end_{name}": getattr(ending, name) for name in Ending.__slots__}
+        row = connection.execute(
+            self._finish, {"id": task_id, "mine": fence, **values}
+        ).one_or_none()
         return _settled(row) if row is not None else self._repeated(connection, task_id, fence)
 
     def _repeated(self, connection: Connection, task_id: str, fence: str) -> Settled | None:
@@ -327,14 +264,14 @@ class TaskLedger:
 
     def release_due(self, limit: int) -> list[Hint]:
         """Queue rows whose time has come, the longest overdue first."""
-        is_due = and_(
+        has_come = and_(
             tasks.c.state.in_([State.SCHEDULED, State.RETRYING]),
             tasks.c.scheduled_at <= self._now(),
         )
-        due = select(tasks.c.task_id).where(is_due).order_by(tasks.c.scheduled_at).limit(limit)
+        due = select(tasks.c.task_id).where(has_come).order_by(tasks.c.scheduled_at).limit(limit)
         statement = (
             update(tasks)
-            .where(tasks.c.task_id.in_(due.with_for_update(skip_locked=True)), is_due)
+            .where(tasks.c.task_id.in_(due.with_for_update(skip_locked=True)), has_come)
             .values(state=State.QUEUED, queued_at=self._now())
             .returning(*_HINT)
         )
@@ -456,10 +393,6 @@ def is_claimed_by(agent_id: str) -> ColumnElement[bool]:
 def is_of_run(run_id: str) -> ColumnElement[bool]:
     """Return the condition that names the steps of a run."""
     return tasks.c.run_id == run_id
-
-
-def _is_held(task_id: str, fence: str) -> ColumnElement[bool]:
-    return and_(is_claim(task_id, fence), tasks.c.state == State.RUNNING)
 
 
 def _settled(row: Sequence[Any], *, is_repeat: bool = False) -> Settled:
