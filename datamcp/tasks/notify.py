@@ -12,7 +12,7 @@ import redis
 from datamcp.infra.redis import make_client
 from datamcp.telemetry import Telemetry
 
-_NO_ID = ""
+_NO_ID = ""  # its channel is never announced on
 
 
 class RedisNotifier:
@@ -54,7 +54,7 @@ class RedisListener:
         """Begin to hear of an id; `hear` calls back once that is in force."""
         with self._lock, _as_connection_error():
             if not self._is_open:
-                # One channel is kept: redis-py 7 takes the end of the last subscription for the
+                # One channel is kept: redis-py 8 takes the end of the last subscription for the
                 # end of all, even if a new one has begun meanwhile (`PubSub.handle_message`).
                 self._pubsub.subscribe(channel(self._prefix, _NO_ID))
                 self._is_open = True
@@ -71,8 +71,13 @@ class RedisListener:
             message = self._pubsub.get_message(timeout=timeout)
             while message is not None:
                 if message["type"] in {"message", "subscribe"}:
-                    heard(message["channel"].decode().removeprefix(channel(self._prefix, _NO_ID)))
+                    self._tell(message["channel"].decode(), heard)
                 message = self._pubsub.get_message(timeout=0)
+
+    def _tell(self, name: str, heard: Callable[[str], None]) -> None:
+        key = name.removeprefix(channel(self._prefix, _NO_ID))
+        if key != _NO_ID:
+            heard(key)
 
     def close(self) -> None:
         """Close the connection."""

@@ -28,10 +28,11 @@ outcomes = st.one_of(
 )
 
 
-class Rude(Exception):
+class RudeError(Exception):
     """An error that can't even say what it is."""
 
     def __str__(self) -> str:
+        """Fail."""
         raise RuntimeError("no text")
 
 
@@ -54,6 +55,7 @@ def test_a_timeout_says_how_long_it_was() -> None:
     ending = settle(TimedOut(2.5))
     assert (ending.state, ending.error_code) == (State.TIMED_OUT, "timeout")
     assert ending.error_message == "stopped after its timeout of 2.5 s"
+    assert settle(TimedOut()).error_message == "stopped after its timeout"
 
 
 def test_a_cancelled_attempt_has_no_result() -> None:
@@ -70,7 +72,7 @@ def test_a_cancelled_attempt_has_no_result() -> None:
         (KeyError(), "KeyError", "KeyError"),
         (InvalidParametersError("a.b", [Problem("x", "is required")]), "invalid_parameters", ""),
         (SystemExit(3), "SystemExit", "3"),
-        (Rude(), "Rude", "Rude"),
+        (RudeError(), "RudeError", "RudeError"),
     ],
 )
 def test_an_error_becomes_a_code_and_a_message(

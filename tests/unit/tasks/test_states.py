@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,9 +31,7 @@ def reachable(start: State) -> set[State]:
 def test_no_sequence_of_events_leaves_the_table(start: State, wishes: list[State]) -> None:
     """Whatever is asked for, each move made is one of the table's, and a final state is the last."""
     passed = walk(start, wishes)
-    assert all(
-        after in TRANSITIONS[before] for before, after in zip(passed, passed[1:], strict=False)
-    )
+    assert all(after in TRANSITIONS[before] for before, after in pairwise(passed))
     assert not FINAL & set(passed[:-1])
 
 
