@@ -1,7 +1,7 @@
 """What a running stack says about itself in its state folder.
 
-`datamcp up` and `datamcp demo` leave `stack.json` there while they run, so that other commands in
-the same folder find their broker and database. Its settings are weaker than any that a user made.
+`datamcp demo` leaves `stack.json` there while it runs, so that other commands in the same folder
+find its broker and database. Its settings are weaker than any that a user made.
 """
 
 import json
