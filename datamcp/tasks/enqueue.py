@@ -6,7 +6,7 @@ the same and the row waits: the reconciler publishes it (protocol R4).
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -33,6 +33,21 @@ class Enqueued:
     task_id: str
     is_new: bool = True
     unpublished: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlainCall:
+    """What a plain Celery call asks for, besides the task.
+
+    `celery_result` tells that its caller waits at Celery's result backend. `canvas` is JSON: the
+    rest of a chain, the chord, the links that its message has to carry whenever it is sent.
+    """
+
+    celery_result: bool
+    canvas: str | None = None
+
+
+_OURS = PlainCall(celery_result=False)
 
 
 class Enqueuer:
@@ -74,16 +89,14 @@ class Enqueuer:
         """Return the arguments of a plain call by name."""
         return self._types.resolve(task_type).parameters.bind(args, kwargs)
 
-    def insert(self, task: Task, *, is_plain: bool = False) -> tuple[Inserted, Hint]:
-        """Check a task and commit its row, without publishing it.
-
-        `is_plain` tells that it is a plain Celery call, whose caller waits at the result backend.
-        """
+    def insert(self, task: Task, plain: PlainCall | None = None) -> tuple[Inserted, Hint]:
+        """Check a task and commit its row, without publishing it."""
         task_type = self._types.resolve(task.task_type)
-        new = replace(self._prepare(task, task_type), celery_result=is_plain)
+        new = replace(self._prepare(task, task_type), **asdict(plain or _OURS))
         inserted = self._ledger.insert(new)
-        if not inserted.is_new and json.loads(inserted.parameters) != json.loads(new.parameters):
-            key = task.idempotency_key or new.task_id
+        if not inserted.is_new and not _is_same(inserted, new):
+            by_id = task.idempotency_key is None or inserted.task_id == task.task_id
+            key = new.task_id if by_id else str(task.idempotency_key)
             raise IdempotencyConflictError(task.task_type, key, inserted.task_id)
         return inserted, _hint(new)
 
@@ -110,6 +123,16 @@ class Enqueuer:
         return None
 
 
+def _is_same(inserted: Inserted, new: NewTask) -> bool:
+    """Tell whether a row that was there already is what was to be inserted."""
+    if inserted.task_type != new.task_type:
+        return False
+    # As text, too: NaN is not equal to itself.
+    return inserted.parameters == new.parameters or (
+        json.loads(inserted.parameters) == json.loads(new.parameters)
+    )
+
+
 def _metadata(task: Task) -> str | None:
     if not task.metadata:
         return None
@@ -129,4 +152,5 @@ def _hint(new: NewTask) -> Hint:
         new.root_id,
         new.parent_id,
         new.celery_result,
+        new.canvas,
     )

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     and_,
     case,
     func,
@@ -59,13 +60,15 @@ class NewTask:
     root_id: str | None = None
     parent_id: str | None = None
     celery_result: bool = False  # a plain call, awaited at Celery's result backend
+    canvas: str | None = None  # JSON: what its message carries, besides the hint
 
 
 @dataclass(frozen=True, slots=True)
 class Inserted:
-    """What became of an insert: the row's id and state, and whether it is a new row."""
+    """What became of an insert: the row that is there now, and whether it is a new one."""
 
     task_id: str
+    task_type: str
     state: State
     is_new: bool
     parameters: str
@@ -83,6 +86,7 @@ class Hint:
     root_id: str | None = None
     parent_id: str | None = None
     celery_result: bool = False
+    canvas: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ _HINT = (
     tasks.c.root_id,
     tasks.c.parent_id,
     tasks.c.celery_result,
+    tasks.c.canvas,
 )
 _CLAIMED = (
     tasks.c.task_id,
@@ -186,18 +191,19 @@ class TaskLedger:
         """Insert a task on a connection of the caller's, which commits it."""
         state = connection.execute(self._insert, insert_values(task)).scalar_one_or_none()
         if state is not None:
-            return Inserted(task.task_id, State(state), is_new=True, parameters=task.parameters)
-        row = connection.execute(select(tasks).where(self._is_same(task))).mappings().one()
-        return Inserted(row["task_id"], State(row["state"]), False, row["parameters"])
+            return Inserted(task.task_id, task.task_type, State(state), True, task.parameters)
+        row = connection.execute(self._same(task)).one()
+        return Inserted(row.task_id, row.task_type, State(row.state), False, row.parameters)
 
-    def _is_same(self, task: NewTask) -> ColumnElement[bool]:
+    def _same(self, task: NewTask) -> Select[Any]:
+        """Return the row that has the task's id or, failing that, its idempotency key."""
         same_id = tasks.c.task_id == task.task_id
         if task.idempotency_key is None:
-            return same_id
+            return select(tasks).where(same_id)
         same_key = and_(
             tasks.c.task_type == task.task_type, tasks.c.idempotency_key == task.idempotency_key
         )
-        return or_(same_id, same_key)
+        return select(tasks).where(or_(same_id, same_key)).order_by(same_id.desc()).limit(1)
 
     # Claim, heartbeat, finish: by fence.
 
@@ -269,9 +275,11 @@ class TaskLedger:
             tasks.c.scheduled_at <= self._now(),
         )
         due = select(tasks.c.task_id).where(has_come).order_by(tasks.c.scheduled_at).limit(limit)
+        # As a CTE: PostgreSQL may run a subquery more than once, and skips what it locked before.
+        first = due.with_for_update(skip_locked=True).cte("due")
         statement = (
             update(tasks)
-            .where(tasks.c.task_id.in_(due.with_for_update(skip_locked=True)), has_come)
+            .where(tasks.c.task_id.in_(select(first.c.task_id)), has_come)
             .values(state=State.QUEUED, queued_at=self._now())
             .returning(*_HINT)
         )
@@ -317,7 +325,9 @@ class TaskLedger:
                 fence=None,
                 losses=tasks.c.losses + 1,
                 attempt=case((ends, tasks.c.attempt), else_=tasks.c.attempt - 1),
-                queued_at=self._now(),
+                started_at=case((ends, tasks.c.started_at), else_=null()),
+                progress=case((ends, tasks.c.progress), else_=null()),
+                queued_at=case((ends, tasks.c.queued_at), else_=self._now()),
                 finished_at=case((ends, self._now()), else_=null()),
                 error_code=case((is_cancelled, "cancelled"), (is_poison, "worker_lost")),
                 error_message=case(

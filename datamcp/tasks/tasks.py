@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor as ThreadPool
 from concurrent.futures import Future
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from datamcp.errors import ResultTimeoutError, TaskNotFoundError
@@ -15,6 +16,8 @@ from datamcp.tasks.settle import Settler
 from datamcp.tasks.states import FINAL, State
 from datamcp.tasks.task import Task, TaskEvent, TaskResult, TaskStatus
 from datamcp.tasks.waiter import Waiter
+
+_AT_ONCE = timedelta(milliseconds=1)  # one statement may read the database's clock twice
 
 T = TypeVar("T")
 
@@ -72,7 +75,8 @@ class Tasks:
             raise ResultTimeoutError(task_id, timeout or 0, self._row(task_id).state) from error
 
     def awaited(self, task_id: str) -> "Future[TaskResult]":
-        """Return a future of a task's end."""
+        """Return a future of a task's end; raises TaskNotFoundError."""
+        self._row(task_id)
         return self._waiter.future(task_id)
 
     def cancel(self, task_id: str) -> bool:
@@ -132,8 +136,7 @@ class AsyncTasks:
 
     async def result(self, task_id: str, timeout: float | None = None) -> TaskResult:  # noqa: ASYNC109  the same signature as its twin
         """Wait for a task's end and return how it ended."""
-        await self._in_thread(self._tasks.status, task_id)
-        future = asyncio.wrap_future(self._tasks.awaited(task_id))
+        future = asyncio.wrap_future(await self._in_thread(self._tasks.awaited, task_id))
         try:
             return await asyncio.wait_for(future, timeout)
         except TimeoutError as error:
@@ -190,10 +193,11 @@ def result_of(row: Row[Any]) -> TaskResult:
 
 def history_of(row: Row[Any]) -> Sequence[TaskEvent]:
     """Return what a row's instants tell, the oldest first."""
-    first = State.QUEUED if row.created_at == row.queued_at else State.SCHEDULED
+    first = _first_state(row)
     events = [TaskEvent(at=row.created_at, state=first, attempt=0, message="enqueued")]
-    if row.queued_at is not None and first is State.SCHEDULED:
-        events.append(TaskEvent(at=row.queued_at, state=State.QUEUED, attempt=0))
+    if row.queued_at is not None and (first is State.SCHEDULED or row.losses):
+        again = "once more, as its worker was lost" if row.losses else None
+        events.append(TaskEvent(at=row.queued_at, state=State.QUEUED, attempt=0, message=again))
     if row.started_at is not None:
         who = {"attempt": row.attempt, "agent_id": row.agent_id}
         events.append(TaskEvent(at=row.started_at, state=State.RUNNING, **who))
@@ -208,3 +212,10 @@ def history_of(row: Row[Any]) -> Sequence[TaskEvent]:
             )
         )
     return events
+
+
+def _first_state(row: Row[Any]) -> State:
+    if row.losses or row.queued_at is None:  # when it was first queued is not known
+        was_due = row.scheduled_at is None or row.scheduled_at <= row.created_at
+        return State.QUEUED if was_due and row.losses else State.SCHEDULED
+    return State.QUEUED if row.queued_at - row.created_at < _AT_ONCE else State.SCHEDULED
