@@ -1,22 +1,11 @@
-from collections.abc import Iterator
 from datetime import timedelta
 
-import pytest
-from support.ledgers import LedgerOnHand, ledger_at_hand, new_task
+from support.ledgers import LedgerOnHand, new_task
 
-from datamcp.infra.database import Database
 from datamcp.tasks.ledger import MAX_LOSSES, TaskLedger
 from datamcp.tasks.outcome import Done
 from datamcp.tasks.states import State
 from datamcp.tasks.tasks import history_of, result_of, status_of
-
-
-@pytest.fixture
-def at_hand(database_url: str) -> Iterator[LedgerOnHand]:
-    """Have a ledger whose clock is moved by hand."""
-    database = Database(database_url)
-    yield ledger_at_hand(database)
-    database.close()
 
 
 def states(at_hand: LedgerOnHand, task_id: str) -> list[State]:

@@ -1,10 +1,9 @@
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from support.ledgers import LedgerOnHand, ledger_at_hand, new_task
+from support.ledgers import LedgerOnHand, new_id, new_task
 
 from datamcp.infra.database import Database
 from datamcp.tasks.ledger import (
@@ -22,31 +21,17 @@ OUTCOMES = [Done("3", "{}"), Fail("code", "message"), TimedOut(1.0), Cancel()]
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Have a database with an empty ledger."""
-    database = Database(database_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def at_hand(database: Database) -> LedgerOnHand:
-    """Return a ledger with a clock that is moved by hand."""
-    return ledger_at_hand(database)
-
-
-@pytest.fixture
 def ledger(at_hand: LedgerOnHand) -> TaskLedger:
-    """Return that ledger itself."""
+    """Return the ledger itself."""
     return at_hand.ledger
 
 
 class TestInsert:
     def test_a_new_row_is_queued_at_once(self, at_hand: LedgerOnHand, ledger: TaskLedger) -> None:
         """A task that nothing holds back may start."""
-        inserted = ledger.insert(new_task(task_id="one"))
-        assert (inserted.task_id, inserted.state, inserted.is_new) == ("one", State.QUEUED, True)
-        row = at_hand.row("one")
+        inserted = ledger.insert(new_task(task_id=(one := new_id())))
+        assert (inserted.task_id, inserted.state, inserted.is_new) == (one, State.QUEUED, True)
+        row = at_hand.row(one)
         assert (row.state, row.attempt, row.max_attempts) == (State.QUEUED, 0, 1)
         assert row.created_at == row.queued_at == at_hand.clock.instant
         assert row.scheduled_at is row.started_at is row.finished_at is None
@@ -58,7 +43,7 @@ class TestInsert:
             "parameters": '{"text": "¼ \U0001f600"}',
             "max_attempts": 4,
             "timeout": 2.5,
-            "idempotency_key": "key",
+            "idempotency_key": new_id(),
             "tags": '["a"]',
             "metadata": '{"b": 1}',
             "root_id": "root",
@@ -80,11 +65,11 @@ class TestInsert:
         assert (row.state, row.scheduled_at) == (state, due)
         assert (row.queued_at is None) == (state is State.SCHEDULED)
 
-    def test_asks_the_clock_of_the_database(self, database: Database) -> None:
+    def test_asks_the_clock_of_the_database(self, shared_database: Database) -> None:
         """Real time is that of the server, for what is compared and for what is kept."""
-        ledger = TaskLedger(database)
-        ledger.insert(new_task(task_id="now"))
-        row = ledger.get("now")
+        ledger = TaskLedger(shared_database)
+        now = ledger.insert(new_task()).task_id
+        row = ledger.get(now)
         assert row is not None
         later = row.created_at + timedelta(seconds=60)
         assert ledger.insert(new_task(scheduled_at=later)).state is State.SCHEDULED
@@ -104,33 +89,36 @@ class TestInsert:
 
     def test_a_taken_id_says_what_has_it(self, ledger: TaskLedger) -> None:
         """The caller can compare type and parameters; the row stays as it was."""
-        ledger.insert(new_task(task_id="one", task_type="bench.add", parameters="1"))
-        found = ledger.insert(new_task(task_id="one", task_type="bench.mul", parameters="2"))
+        one = new_id()
+        ledger.insert(new_task(task_id=one, task_type="bench.add", parameters="1"))
+        found = ledger.insert(new_task(task_id=one, task_type="bench.mul", parameters="2"))
         assert (found.is_new, found.task_type, found.parameters) == (False, "bench.add", "1")
 
     def test_an_idempotency_key_is_one_task_of_its_type(self, ledger: TaskLedger) -> None:
         """The second task with a key is the first; another type has keys of its own."""
-        first = ledger.insert(new_task(idempotency_key="key"))
-        second = ledger.insert(new_task(idempotency_key="key", parameters="2"))
+        key = new_id()
+        first = ledger.insert(new_task(idempotency_key=key))
+        second = ledger.insert(new_task(idempotency_key=key, parameters="2"))
         assert (second.task_id, second.is_new) == (first.task_id, False)
         assert second.parameters == first.parameters
-        assert ledger.insert(new_task(idempotency_key="key", task_type="bench.mul")).is_new
+        assert ledger.insert(new_task(idempotency_key=key, task_type="bench.mul")).is_new
 
     def test_an_id_counts_before_a_key(self, ledger: TaskLedger) -> None:
         """Where id and key belong to two rows, the one of the id is found."""
-        one, other = new_task(), new_task(idempotency_key="key")
+        key = new_id()
+        one, other = new_task(), new_task(idempotency_key=key)
         ledger.insert(one)
         ledger.insert(other)
-        both = new_task(task_id=one.task_id, idempotency_key="key")
+        both = new_task(task_id=one.task_id, idempotency_key=key)
         assert ledger.insert(both).task_id == one.task_id
 
     def test_one_of_many_inserts_wins(self, ledger: TaskLedger) -> None:
         """Callers that use one key at the same time get one id, and one of them made it."""
-        barrier = threading.Barrier(8)
+        barrier, key = threading.Barrier(8), new_id()
 
         def insert(_number: int) -> tuple[str, bool]:
             barrier.wait()
-            inserted = ledger.insert(new_task(idempotency_key="key"))
+            inserted = ledger.insert(new_task(idempotency_key=key))
             return inserted.task_id, inserted.is_new
 
         with ThreadPoolExecutor(8) as threads:
@@ -142,12 +130,13 @@ class TestInsert:
 class TestClaim:
     def test_takes_a_queued_row(self, at_hand: LedgerOnHand, ledger: TaskLedger) -> None:
         """The claimer gets all that it needs, and the row says who has it."""
-        task_id = at_hand.add(timeout=2.5, idempotency_key="key", tags='["a"]', root_id="root")
+        key = new_id()
+        task_id = at_hand.add(timeout=2.5, idempotency_key=key, tags='["a"]', root_id="root")
         at_hand.clock.move(5)
         claimed = ledger.claim(task_id, "fence", "agent")
         assert isinstance(claimed, Claimed)
         assert (claimed.task_id, claimed.fence, claimed.attempt) == (task_id, "fence", 1)
-        assert (claimed.timeout, claimed.idempotency_key, claimed.tags) == (2.5, "key", '["a"]')
+        assert (claimed.timeout, claimed.idempotency_key, claimed.tags) == (2.5, key, '["a"]')
         row = at_hand.row(task_id)
         assert (row.state, row.agent_id, row.fence) == (State.RUNNING, "agent", "fence")
         assert row.started_at == at_hand.clock.instant
@@ -447,6 +436,11 @@ class TestGiveBack:
 
 
 class TestReconcile:
+    @pytest.fixture
+    def at_hand(self, alone: LedgerOnHand) -> LedgerOnHand:
+        """Return a ledger in which every row counts."""
+        return alone
+
     def test_queues_what_is_due(self, at_hand: LedgerOnHand, ledger: TaskLedger) -> None:
         """The longest overdue leave first, at most so many at a time; each only once."""
         start = at_hand.clock.instant
@@ -513,6 +507,11 @@ class TestReconcile:
 
 
 class TestRead:
+    @pytest.fixture
+    def at_hand(self, alone: LedgerOnHand) -> LedgerOnHand:
+        """Return a ledger in which every row counts."""
+        return alone
+
     def test_lists_the_newest_first(self, at_hand: LedgerOnHand, ledger: TaskLedger) -> None:
         """Filters narrow the list, and a limit cuts it."""
         rows = [{}, {"task_type": "bench.mul"}, {"queue": "other"}]

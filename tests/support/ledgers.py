@@ -76,10 +76,15 @@ def ledger_at_hand(database: Database) -> LedgerOnHand:
     return LedgerOnHand(TaskLedger(database, now=clock), clock)
 
 
+def new_id() -> str:
+    """Return an id, or a key, that nothing else in this run has."""
+    return f"task-{next(_numbers)}"
+
+
 def new_task(**fields: Any) -> NewTask:
     """Return a task to be inserted, with an id of its own."""
     usual: dict[str, Any] = {
-        "task_id": f"task-{next(_numbers)}",
+        "task_id": new_id(),
         "task_type": "bench.add",
         "queue": "bench",
         "priority": 5,
