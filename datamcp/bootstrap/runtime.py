@@ -71,7 +71,7 @@ class Runtime:
     _closers: tuple[Callable[[], Any], ...] = field(repr=False)
 
     def require_ledger(self) -> None:
-        """Make sure that the ledger is there and fits; an empty one is made outside of production.
+        """Make sure that the ledger is there and fits; in development and testing, make an empty one.
 
         Raises BackendUnavailable, or SchemaVersionError in a line that says what to do.
         """
@@ -177,7 +177,7 @@ def build(config: GlobalConfig) -> Runtime:
         knows=types.knows,
         telemetry=telemetry,
     )
-    app.enqueuer = enqueuer
+    app.enqueuer, app.telemetry = enqueuer, telemetry
     depths = BrokerDepths(app)
     reconciler = Reconciler(
         ledger=ledger,

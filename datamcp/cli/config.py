@@ -40,7 +40,7 @@ class Loads(Protocol):
 
 @click.group("config")
 def config() -> None:
-    r"""Show, check and explain the configuration.
+    """Show, check and explain the configuration.
 
     Settings come from YAML files, environment variables and the command line, each over the last.
     Nothing is changed by these commands, and secrets are never shown.
@@ -50,14 +50,14 @@ def config() -> None:
       datamcp config show                       everything, and where it came from
       datamcp config explain storage.cache_url  one setting in full
       datamcp config validate                   all that is wrong, at once
-    """
+    """  # noqa: D301  click's mark for text that is not re-wrapped
 
 
 @config.command("show")
 @click.argument("section", default="")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, secrets hidden.")
 def show(section: str, *, as_json: bool) -> None:
-    r"""Show what holds: every setting, its value, and where that came from.
+    """Show what holds: every setting, its value, and where that came from.
 
     SECTION narrows it down to one part.
 
@@ -67,7 +67,7 @@ def show(section: str, *, as_json: bool) -> None:
       datamcp config show storage
       datamcp config show agents.research
       datamcp config show --json | jq .storage.database_url
-    """
+    """  # noqa: D301  click's mark for text that is not re-wrapped
     loaded = _load()
     found = rows(loaded, section)
     _warn(loaded.warnings)
@@ -83,7 +83,7 @@ def show(section: str, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
 @click.pass_context
 def validate(context: click.Context, *, as_json: bool) -> None:
-    r"""Check the configuration and list everything that is wrong with it, at once.
+    """Check the configuration and list everything that is wrong with it, at once.
 
     Nothing is started and no server is asked. The exit code is 0 if the configuration may be used
     (warnings go to stderr), and 2 if not.
@@ -93,7 +93,7 @@ def validate(context: click.Context, *, as_json: bool) -> None:
       datamcp config validate
       DATAMCP_SYSTEM__ENVIRONMENT=production datamcp config validate
       datamcp config validate --json | jq '.errors[].path'
-    """
+    """  # noqa: D301  click's mark for text that is not re-wrapped
     try:
         loaded = _load()
     except ConfigError as error:
@@ -111,7 +111,7 @@ def validate(context: click.Context, *, as_json: bool) -> None:
 @click.argument("path")
 @click.option("--json", "as_json", is_flag=True, help="Print the explanation as one JSON object.")
 def explain_setting(path: str, *, as_json: bool) -> None:
-    r"""Explain one setting: its meaning, its value, and all that the sources say about it.
+    """Explain one setting: its meaning, its value, and all that the sources say about it.
 
     PATH is the setting's name with dots. The source that holds stands first; those below it were
     overridden.
@@ -121,7 +121,7 @@ def explain_setting(path: str, *, as_json: bool) -> None:
       datamcp config explain storage.database_url
       datamcp config explain agents.research.timeout
       datamcp config explain broker.url --json
-    """
+    """  # noqa: D301  click's mark for text that is not re-wrapped
     explanation = explain(_load(), path)
     if as_json:
         _print_json(_explanation_json(explanation))
@@ -131,14 +131,14 @@ def explain_setting(path: str, *, as_json: bool) -> None:
 
 @config.command("schema")
 def schema() -> None:
-    r"""Print a JSON Schema of the configuration files, for editors and checkers.
+    """Print a JSON Schema of the configuration files, for editors and checkers.
 
     \b
     Example:
       datamcp config schema > datamcp.schema.json
       # then, as the first line of a YAML file:
       # yaml-language-server: $schema=datamcp.schema.json
-    """
+    """  # noqa: D301  click's mark for text that is not re-wrapped
     _print_json(GlobalConfig.model_json_schema())
 
 

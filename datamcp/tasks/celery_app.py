@@ -6,7 +6,6 @@ entries all take (protocol R14).
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -16,11 +15,13 @@ from celery.result import AsyncResult
 
 from datamcp.clock import Clock, SystemClock
 from datamcp.errors import BackendUnavailable, TaskError
-from datamcp.tasks.enqueue import Enqueuer
-from datamcp.tasks.publish import HINT, limits, transport_of
+from datamcp.tasks.enqueue import Enqueuer, PlainCall
+from datamcp.tasks.ledger import Hint
+from datamcp.tasks.publish import HINT, broker_errors, canvas_of, limits, transport_of
 from datamcp.tasks.queues import DEFAULT, broker_priority
 from datamcp.tasks.states import State
 from datamcp.tasks.task import Task
+from datamcp.telemetry import Telemetry
 from datamcp.types import new_id
 
 _BUILT_IN = "celery."
@@ -52,6 +53,7 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     pool_to_serve: str | None = None
     """The agent type that this app's workers serve; None for all."""
     has_broker: bool = True
+    telemetry: Telemetry = Telemetry()
     wall_clock: Clock = SystemClock()
 
     @cached_property
@@ -94,48 +96,46 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     ) -> Any:
         if self.enqueuer is None:
             raise TaskError(f"{name} can't be sent: this app is not part of a runtime")
-        if options.get("expires") is not None:
+        if options.pop("expires", None) is not None:
             raise TaskError(f"{name}: `expires` is not supported")
         due = self._due(options.pop("eta", None), options.pop("countdown", None))
+        hard, soft = options.pop("time_limit", None), options.pop("soft_time_limit", None)
         priority = options.pop("priority", None)
         task = Task(
             task_id=options.pop("task_id", None) or new_id(self.wall_clock.now()),
             task_type=name,
             parameters=self.enqueuer.bind(name, args, kwargs),
             priority=DEFAULT if priority is None else priority,
+            timeout=soft or hard,
             scheduled_at=due,
         )
-        inserted, hint = self.enqueuer.insert(task, is_plain=True)
-        if inserted.is_new and inserted.state is State.SCHEDULED and not _carries(options):
-            return self.AsyncResult(task.task_id)  # the reconciler sends it in time
-        hint = replace(hint, timeout=options.pop("soft_time_limit", None) or hint.timeout)
-        return self._send_hint(hint.task_id, name, hint.queue, task.priority, hint.timeout, options)
-
-    def _send_hint(
-        self,
-        task_id: str,
-        name: str,
-        queue: str,
-        priority: int,
-        timeout: float | None,
-        options: dict[str, Any],
-    ) -> Any:
-        options.pop("time_limit", None)
-        options.pop("routing_key", None)
-        options.pop("exchange", None)
-        return super().send_task(
-            name,
-            (),
-            {},
-            **{
-                **options,
-                "task_id": task_id,
-                "queue": queue,
-                "priority": broker_priority(priority, transport_of(self)),
-                "headers": {**(options.get("headers") or {}), HINT: 1},
-                **limits(timeout),
-            },
+        plain = PlainCall(
+            celery_result=not options.get("ignore_result"), canvas=canvas_of(_body_names(options))
         )
+        inserted, hint = self.enqueuer.insert(task, plain)
+        if inserted.state is not State.SCHEDULED:  # else the reconciler sends it in time
+            self._send_hint(hint, options)
+        return self.AsyncResult(hint.task_id)
+
+    def _send_hint(self, hint: Hint, options: Mapping[str, Any]) -> None:
+        """Send the message of a row that is committed; if the broker is away, it is sent later."""
+        ours = {"routing_key", "exchange", "queue", "headers"}
+        passed_on = {name: value for name, value in options.items() if name not in ours}
+        try:
+            with broker_errors(self):
+                super().send_task(
+                    hint.task_type,
+                    (),
+                    {},
+                    **passed_on,
+                    task_id=hint.task_id,
+                    queue=hint.queue,
+                    priority=broker_priority(hint.priority, transport_of(self)),
+                    headers={**(options.get("headers") or {}), HINT: 1},
+                    **limits(hint.timeout),
+                )
+        except BackendUnavailable as error:
+            self.telemetry.emit("task.publish_failed", task_id=hint.task_id, reason=error.reason)
 
     def _due(self, eta: datetime | str | None, countdown: float | None) -> datetime | None:
         if countdown is not None:
@@ -147,6 +147,14 @@ class LedgerCelery(Celery):  # type: ignore[misc]
         return eta
 
 
-def _carries(options: Mapping[str, Any]) -> bool:
-    """Tell whether a message is part of a canvas, so that it must travel whatever its time."""
-    return any(options.get(name) for name in ("chain", "chord", "link", "link_error", "group_id"))
+def _body_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a call under the names that they have in a message."""
+    return {
+        **options,
+        "callbacks": _listed(options.get("link")),
+        "errbacks": _listed(options.get("link_error")),
+    }
+
+
+def _listed(value: Any) -> Any:
+    return value if value is None or isinstance(value, list | tuple) else [value]

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datamcp.tasks.enqueue import Enqueuer
+from datamcp.tasks.enqueue import Enqueuer, PlainCall
 from datamcp.tasks.ledger import Claimed, TaskLedger
 from datamcp.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message as a worker got it. `args` and `kwargs` count only if it is no hint."""
+    """A message as a worker got it. `args`, `kwargs` and `plain` count only if it is no hint."""
 
     task_id: str
     task_type: str
@@ -26,6 +26,7 @@ class Delivery:
     is_carried: bool = False  # part of a canvas
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] | None = None
+    plain: PlainCall | None = None
 
 
 class Claimer:
@@ -45,4 +46,4 @@ class Claimer:
     def _adopt(self, delivery: Delivery) -> None:
         parameters = self._enqueuer.bind(delivery.task_type, delivery.args, delivery.kwargs or {})
         task = Task(task_id=delivery.task_id, task_type=delivery.task_type, parameters=parameters)
-        self._enqueuer.insert(task, is_plain=True)
+        self._enqueuer.insert(task, delivery.plain)

@@ -1,11 +1,12 @@
 """Where a hint leaves for the broker."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from kombu.utils import json
 
 from datamcp.errors import BackendUnavailable
 from datamcp.tasks.ledger import Hint
@@ -13,6 +14,11 @@ from datamcp.tasks.queues import broker_priority
 
 HINT = "datamcp_hint"
 """The header that marks a message as ours: it names a row and carries nothing else."""
+
+_CANVAS = frozenset(
+    {"callbacks", "chain", "chord", "errbacks", "group_id", "group_index", "parent_id", "root_id"}
+)
+_NOTHING: tuple[Any, ...] = (None, [])
 
 TIMEOUT_GRACE = 5.0
 """Seconds after a task's timeout at which a child that did not stop is killed."""
@@ -42,9 +48,8 @@ class BrokerPublisher:
         message = amqp.create_task_message(
             hint.task_id,
             hint.task_type,
-            root_id=hint.root_id,
-            parent_id=hint.parent_id,
             ignore_result=not hint.celery_result,
+            **{"root_id": hint.root_id, "parent_id": hint.parent_id, **_carried(hint.canvas)},
             argsrepr="",
             kwargsrepr="",
             create_sent_event=self._app.conf.task_send_sent_event,
@@ -69,6 +74,23 @@ def broker_errors(app: Celery) -> Iterator[None]:
         yield
     except lost as error:
         raise BackendUnavailable(f"broker {connection.as_uri()}", _one_line(error)) from error
+
+
+def canvas_of(parts: Mapping[str, Any]) -> str | None:
+    """Return what a message carries beside its hint as JSON text; None for nothing.
+
+    The parts have the names of Celery's message body and headers (its protocol, version 2).
+    """
+    carried = {
+        name: part for name, part in parts.items() if name in _CANVAS and part not in _NOTHING
+    }
+    text: str | None = json.dumps(carried) if carried else None  # type: ignore[no-untyped-call]
+    return text
+
+
+def _carried(canvas: str | None) -> dict[str, Any]:
+    parts: dict[str, Any] = {} if canvas is None else json.loads(canvas)  # type: ignore[no-untyped-call]
+    return parts
 
 
 def limits(timeout: float | None) -> dict[str, float]:

@@ -1,4 +1,8 @@
-"""When an attempt that failed is tried again. Pure: values in, values out."""
+"""When an attempt that failed shall be tried again, as callers and pipelines write it.
+
+This version makes one attempt at every task. A pipeline that asks for more is refused; of a task
+the wish is only checked.
+"""
 
 from typing import Literal
 

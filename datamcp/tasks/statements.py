@@ -38,6 +38,7 @@ _COPIED = (
     "root_id",
     "parent_id",
     "celery_result",
+    "canvas",
 )
 """What an insert takes from the new task as it is."""
 

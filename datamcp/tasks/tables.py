@@ -49,6 +49,7 @@ tasks = Table(
     Column("error_message", Text),
     # A plain call: its caller awaits it at Celery's result backend (R14).
     Column("celery_result", Boolean, nullable=False, server_default=text("false")),
+    Column("canvas", Text),  # JSON: what else its message carries, such as the rest of a chain
     Column("idempotency_key", String(255)),
     Column("tags", Text),  # JSON
     Column("metadata", Text),  # JSON

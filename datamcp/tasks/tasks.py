@@ -115,7 +115,7 @@ class Tasks:
 
 
 class AsyncTasks:
-    """The awaitable twin of `Tasks`: the same methods, for use on an event loop.
+    """The awaitable twin of `Tasks`, for use on an event loop.
 
     Database work runs on a thread pool of its own; waiting for results holds no thread. To cancel
     an await does not undo what it has begun.

@@ -12,10 +12,11 @@ from celery.worker.state import task_ready
 from datamcp.errors import DatamcpError, TaskExecutionError
 from datamcp.tasks.celery_app import unawaited
 from datamcp.tasks.claim import Delivery
+from datamcp.tasks.enqueue import PlainCall
 from datamcp.tasks.execute import Executor
 from datamcp.tasks.ledger import is_claim
 from datamcp.tasks.outcome import Cancel, Done, Fail, Outcome, TimedOut, settle
-from datamcp.tasks.publish import HINT, TIMEOUT_GRACE
+from datamcp.tasks.publish import HINT, TIMEOUT_GRACE, canvas_of
 from datamcp.tasks.settle import Settler
 from datamcp.tasks.states import State
 from datamcp.types import new_token
@@ -92,15 +93,17 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
         canvas starts otherwise (protocol R12).
         """
         request = self.request
+        is_hint = request.get(HINT) is not None
         delivery = Delivery(
             task_id=request.id,
             task_type=self.name,
             fence=request.get(_FENCE) or new_token(),
             agent_id=request.hostname,
-            is_hint=request.get(HINT) is not None,
+            is_hint=is_hint,
             is_carried=bool(request.chain or request.chord or request.callbacks),
             args=args,
             kwargs=kwargs,
+            plain=None if is_hint else _plain_call(request),
         )
         unawaited.set(False)
         execution = self.executor.execute(delivery)
@@ -121,3 +124,10 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
                 raise SoftTimeLimitExceeded(timeout)
             case Cancel():
                 raise Ignore
+
+
+def _plain_call(request: Any) -> PlainCall:
+    """Return what a plain message asks for, to be kept when it is adopted."""
+    names = ("callbacks", "chain", "chord", "errbacks", "group_index", "parent_id", "root_id")
+    carried = {name: getattr(request, name) for name in names} | {"group_id": request.group}
+    return PlainCall(not request.ignore_result, canvas_of(carried))

@@ -44,6 +44,7 @@ def _make_tasks() -> None:
         sa.Column("error_code", sa.String(200)),
         sa.Column("error_message", sa.Text),
         sa.Column("celery_result", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.Column("canvas", sa.Text),
         sa.Column("idempotency_key", sa.String(255)),
         sa.Column("tags", sa.Text),
         sa.Column("metadata", sa.Text),
