@@ -45,11 +45,13 @@ class DatamcpError(Exception):
     """Something that datamcp refuses or could not do.
 
     `code` names the kind of error in results, JSON and the ledger. `is_retryable` tells whether
-    the same call may succeed later without any change by the caller.
+    the same call may succeed later without any change by the caller. `exit_code` is how a command
+    ends that met it: 1 the work failed, 2 wrong input, 3 a service is unreachable.
     """
 
     code: ClassVar[str] = "error"
     is_retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 2
 
     def __init__(self, message: str = "") -> None:
         """Take what to tell; `args` stay what the error was made with."""
@@ -76,6 +78,7 @@ class BackendUnavailable(DatamcpError):  # noqa: N818  the name is fixed by the 
 
     code = "backend_unavailable"
     is_retryable = True
+    exit_code = 3
 
     def __init__(self, service: str, reason: str) -> None:
         """Take the service (`database`, `broker`) and why it cannot be reached."""
@@ -94,6 +97,7 @@ class StackError(DatamcpError):
     """The processes of a stack can't be kept running, or did not get their work done."""
 
     code = "stack_failed"
+    exit_code = 1
 
 
 class TaskError(DatamcpError):
@@ -156,6 +160,7 @@ class TaskExecutionError(TaskError):
     """The task ended without success."""
 
     code = "task_failed"
+    exit_code = 1
 
     def __init__(self, task_id: str, error_code: str, message: str) -> None:
         """Take the task, its error code, and what its last attempt said."""
@@ -170,6 +175,7 @@ class ResultTimeoutError(TaskError, TimeoutError):
 
     code = "result_timeout"
     is_retryable = True
+    exit_code = 1
 
     def __init__(self, task_id: str, timeout: float, state: str) -> None:
         """Take the task, the seconds waited, and the task's state now."""

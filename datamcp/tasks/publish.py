@@ -74,6 +74,10 @@ def broker_errors(app: Celery) -> Iterator[None]:
         yield
     except lost as error:
         raise BackendUnavailable(f"broker {connection.as_uri()}", _one_line(error)) from error
+    except RuntimeError as error:  # what Celery's result backend makes of a lost connection
+        if not isinstance(error.__cause__, lost):
+            raise
+        raise BackendUnavailable("the result backend", _one_line(error.__cause__)) from error
 
 
 def canvas_of(parts: Mapping[str, Any]) -> str | None:
