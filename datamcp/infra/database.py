@@ -34,7 +34,7 @@ _AUTOCOMMIT = "datamcp_autocommit"
 Condition = ColumnElement[bool]
 """What a statement's WHERE holds. Modules that write no SQL take it, and rows, from here."""
 
-__all__ = ["Condition", "Connection", "Database", "Row", "parse", "reason"]
+__all__ = ["Condition", "Connection", "Database", "Row", "means_unavailable", "parse", "reason"]
 
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
@@ -94,7 +94,7 @@ class Database:
         try:
             yield
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-            if not _means_unavailable(error):
+            if not means_unavailable(error):
                 raise
             raise BackendUnavailable(f"database {self.shown}", reason(error)) from error
 
@@ -139,7 +139,7 @@ def reason(error: exc.SQLAlchemyError) -> str:
     return lines[0] if lines else type(origin).__name__
 
 
-def _means_unavailable(error: exc.SQLAlchemyError) -> bool:
+def means_unavailable(error: exc.SQLAlchemyError) -> bool:
     """Tell an absent or overloaded database from a statement that it refused."""
     if isinstance(error, exc.DBAPIError) and isinstance(error.orig, sqlite3.OperationalError):
         text = str(error.orig)

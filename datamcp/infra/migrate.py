@@ -11,10 +11,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, exc, inspect, text
 
 from datamcp.errors import SchemaVersionError
-from datamcp.infra.database import Database
+from datamcp.infra.database import Database, means_unavailable, reason
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x64617461  # any number that only we use
@@ -43,14 +43,27 @@ def upgrade(url: str) -> Schema:
 
 
 def migrate(database: Database) -> Schema:
-    """Bring a database to the newest version; return what it was before."""
+    """Bring a database to the newest version; return what it was before.
+
+    Raises SchemaVersionError for a ledger of a newer program, or tables that are not ours.
+    """
     with database.transaction() as connection:
         if database.dialect == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         before = _look(connection)
         if not before.is_current:
-            command.upgrade(_settings(connection), "head")
+            _refuse_newer(before)
+            _upgrade(connection)
         return before
+
+
+def _upgrade(connection: Connection) -> None:
+    try:
+        command.upgrade(_settings(connection), "head")
+    except (exc.OperationalError, exc.ProgrammingError) as error:
+        if isinstance(error, exc.OperationalError) and means_unavailable(error):
+            raise
+        raise SchemaVersionError(f"the ledger can't be made here: {reason(error)}") from error
 
 
 def look(database: Database) -> Schema:
@@ -72,16 +85,20 @@ def require(database: Database, *, may_create: bool) -> None:
         return
     if schema.found is None:
         raise SchemaVersionError("the database has no ledger yet; run `datamcp migrate`")
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if schema.found in known:
-        raise SchemaVersionError(
-            f"the ledger is at version {schema.found}, this program needs {schema.needed}; "
-            "run `datamcp migrate`"
-        )
+    _refuse_newer(schema)
     raise SchemaVersionError(
-        f"the ledger is at version {schema.found}, which is newer than this program "
-        f"({schema.needed}); upgrade datamcp"
+        f"the ledger is at version {schema.found}, this program needs {schema.needed}; "
+        "run `datamcp migrate`"
     )
+
+
+def _refuse_newer(schema: Schema) -> None:
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if schema.found is not None and schema.found not in known:
+        raise SchemaVersionError(
+            f"the ledger is at version {schema.found}, which is newer than this program "
+            f"({schema.needed}); upgrade datamcp"
+        )
 
 
 def _look(connection: Connection) -> Schema:
