@@ -2,6 +2,7 @@
 
 import json
 import logging
+from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -95,7 +96,7 @@ class Executor:
             return TimedOut(claimed.timeout)
         except PydanticSerializationError as error:
             return Fail("invalid_result", f"the result has no JSON form: {error}")
-        except Exception as error:  # noqa: BLE001  whatever a capability raises is its outcome
+        except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001  whatever a capability raises is its outcome
             return failure(error)
 
     def _run(self, claimed: Claimed, agent_id: str) -> Any:

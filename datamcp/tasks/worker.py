@@ -5,7 +5,7 @@ from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, Terminated, WorkerLostError
 from celery import Task as CeleryTask
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, TaskPredicate
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
@@ -22,6 +22,9 @@ from datamcp.tasks.states import State
 from datamcp.types import new_token
 
 _FENCE = "datamcp_fence"
+
+_MEANT_FOR_CELERY = (TaskPredicate, MemoryError)
+"""Errors of a capability that Celery would take as orders: to retry, to reject, to end itself."""
 
 
 class LedgerRequest(Request):  # type: ignore[misc]
@@ -119,7 +122,11 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             case Done(result):
                 return json.loads(result)
             case Fail(code, message, exception):
-                raise exception or TaskExecutionError(self.request.id, code, message)
+                if isinstance(exception, Exception) and not isinstance(
+                    exception, _MEANT_FOR_CELERY
+                ):
+                    raise exception
+                raise TaskExecutionError(self.request.id, code, message) from exception
             case TimedOut(timeout):
                 raise SoftTimeLimitExceeded(timeout)
             case Cancel():
