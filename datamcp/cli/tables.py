@@ -1,6 +1,7 @@
 """Parquet files as tables on a terminal."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from rich import box
@@ -26,7 +27,7 @@ def parquet_table(path: str, title: str, columns: Mapping[str, str]) -> Table:
         padding=(0, 1, 0, 0),
     )
     for index, heading in enumerate(columns.values()):
-        is_number = any(isinstance(row[index], int | float) for row in rows)
+        is_number = any(isinstance(row[index], int | float | Decimal) for row in rows)
         table.add_column(heading, justify="right" if is_number else "left", no_wrap=not is_number)
     for row in rows:
         cells = zip(columns, row, strict=True)
@@ -47,9 +48,9 @@ def _cell(value: Any, *, is_share: bool) -> str:
     match value:
         case None:
             return ""
-        case float() if is_share:
+        case float() | Decimal() if is_share:
             return f"{value:.1%}"
-        case float():
+        case float() | Decimal():
             return f"{value:,.2f}"
         case int():
             return f"{value:,}"
