@@ -9,15 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from uuid import uuid4
 
 import psutil
+import pytest
 
 import datamcp
+from datamcp import Task, TaskResult
 from datamcp.bootstrap.runtime import Runtime
 from datamcp.config.text import child_environment
 from datamcp.infra.processes import Child, Supervisor
 from support.brokers import RedisServer
+from support.databases import TestDatabases
 from support.eventually import eventually
 
 START = 40.0  # seconds that a process may take to start on a busy machine
@@ -190,6 +194,12 @@ class Installation:
         """Return a new path."""
         return self.folder / f"file-{uuid4().hex}"
 
+    def run(self, task_type: str, **parameters: object) -> TaskResult:
+        """Run a task to its end."""
+        tasks = self.runtime.tasks
+        task_id = tasks.enqueue(Task(task_type=task_type, parameters=parameters))
+        return tasks.result(task_id, timeout=SOON)
+
     def start_worker(self, name: str, *options: str) -> Child:
         """Start a worker of one agent type, and wait until it is ready."""
         return self.start(f"worker-{name}", ("worker", "--agent", name, *options), " ready.")
@@ -272,3 +282,23 @@ def installation(
 def words_in(path: Path) -> list[str]:
     """Return the words that were noted in a file."""
     return path.read_text().split() if path.exists() else []
+
+
+@contextmanager
+def on_database(
+    kind: str, request: pytest.FixtureRequest, folder: Path, **settings: str
+) -> Iterator[Installation]:
+    """Have an installation on a database of this kind."""
+    redis_server: RedisServer = request.getfixturevalue("redis_server")
+    if kind == "sqlite":
+        path = folder / "ledger.db"
+        copyfile(request.getfixturevalue("sqlite_template"), path)
+        with installation(folder, redis_server, f"sqlite:///{path}", **settings) as found:
+            yield found
+        return
+    databases: TestDatabases = request.getfixturevalue("databases")
+    with (
+        databases.database(template=request.getfixturevalue("postgresql_template")) as url,
+        installation(folder, redis_server, url, **settings) as found,
+    ):
+        yield found

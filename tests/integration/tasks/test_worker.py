@@ -1,11 +1,7 @@
-import os
-import signal
 from datetime import timedelta
 
-import psutil
 import pytest
-from support.eventually import eventually
-from support.workers import SOON, Installation, words_in
+from support.workers import SOON, Installation
 
 from datamcp import Task
 from datamcp.errors import (
@@ -17,16 +13,8 @@ from datamcp.errors import (
     UnknownTaskTypeError,
 )
 from datamcp.tasks.states import State
-from datamcp.tasks.task import TaskResult
 
 TWO_SECONDS = timedelta(seconds=2)
-
-
-def run(installed: Installation, task_type: str, **parameters: object) -> TaskResult:
-    """Run a task to its end."""
-    tasks = installed.runtime.tasks
-    task_id = tasks.enqueue(Task(task_type=task_type, parameters=parameters))
-    return tasks.result(task_id, timeout=SOON)
 
 
 def test_the_first_example_works(installed: Installation) -> None:
@@ -42,7 +30,7 @@ def test_the_first_example_works(installed: Installation) -> None:
 def test_a_finished_task_can_be_asked_about(installed: Installation) -> None:
     """Status, result, list and history agree on what happened, when, and where."""
     tasks = installed.runtime.tasks
-    result = run(installed, "bench.add", a=1, b=2)
+    result = installed.run("bench.add", a=1, b=2)
     status = tasks.status(result.task_id)
     assert (status.state, status.attempt, status.max_attempts) == (State.SUCCEEDED, 1, 1)
     assert (status.queue, status.priority, status.progress) == ("bench", 5, 0.5)
@@ -57,7 +45,7 @@ def test_a_finished_task_can_be_asked_about(installed: Installation) -> None:
 
 def test_an_async_capability_sees_its_own_task(installed: Installation) -> None:
     """Its context is that of the attempt, also for the second coroutine of a process."""
-    seen = [run(installed, "lab.whoami") for _ in range(4)]
+    seen = [installed.run("lab.whoami") for _ in range(4)]
     for result in seen:
         task_id, attempt, parameters, agent_id = result.data
         assert (task_id, attempt, parameters) == (result.task_id, 1, {})
@@ -67,12 +55,12 @@ def test_an_async_capability_sees_its_own_task(installed: Installation) -> None:
 @pytest.mark.parametrize("value", [None, "¼ \0 \U0001f600", {"a": [1, 2.5, True, None]}, 10**30])
 def test_values_come_through_as_they_are(installed: Installation, value: object) -> None:
     """What JSON can hold passes the ledger both ways."""
-    assert run(installed, "lab.echo", value=value).data == value
+    assert installed.run("lab.echo", value=value).data == value
 
 
 def test_an_error_of_a_capability_is_a_result(installed: Installation) -> None:
     """It says which error and why; one that has to be a success raises."""
-    result = run(installed, "lab.fail", message="no \0 luck")
+    result = installed.run("lab.fail", message="no \0 luck")
     assert (result.success, result.state, result.data) == (False, State.FAILED, None)
     assert result.error_code == "ValueError"
     assert (result.error_message or "").startswith("no ")
@@ -88,21 +76,21 @@ def test_however_a_capability_leaves_it_has_failed(
     installed: Installation, how: str, code: str
 ) -> None:
     """Raising what is no ordinary exception ends the attempt, not the worker."""
-    result = run(installed, "lab.leave", how=how)
+    result = installed.run("lab.leave", how=how)
     assert (result.state, result.error_code) == (State.FAILED, code)
-    assert run(installed, "lab.echo", value=1).data == 1
+    assert installed.run("lab.echo", value=1).data == 1
 
 
 def test_a_result_without_json_form_is_a_failure(installed: Installation) -> None:
     """The work was done, but nobody could be told."""
-    result = run(installed, "lab.strange")
+    result = installed.run("lab.strange")
     assert (result.state, result.error_code) == (State.FAILED, "invalid_result")
 
 
 def test_a_task_that_takes_too_long_is_stopped(installed: Installation) -> None:
     """Its process goes on with other tasks."""
     gate = installed.gate()
-    result = run(installed, "lab.slow", gate=str(gate))
+    result = installed.run("lab.slow", gate=str(gate))
     assert (result.state, result.error_code) == (State.TIMED_OUT, "timeout")
     assert "0.5 s" in (result.error_message or "")
     assert gate.is_reached
@@ -119,33 +107,10 @@ def test_a_task_has_the_timeout_that_it_asks_for(installed: Installation) -> Non
 def test_a_coroutine_that_takes_too_long_does_not_go_on(installed: Installation) -> None:
     """Not even while its process runs the next coroutines."""
     path = installed.file()
-    assert run(installed, "lab.slow_async", path=str(path)).state is State.TIMED_OUT
+    assert installed.run("lab.slow_async", path=str(path)).state is State.TIMED_OUT
     for _ in range(6):
-        assert run(installed, "lab.echo", value=1).data == 1
+        assert installed.run("lab.echo", value=1).data == 1
     assert not path.exists()
-
-
-def test_a_task_that_will_not_stop_is_killed(installed: Installation) -> None:
-    """Some seconds after its timeout, with its process, which is replaced."""
-    result = run(installed, "lab.stubborn", gate=str(installed.gate()))
-    assert (result.state, result.error_code) == (State.TIMED_OUT, "timeout")
-    assert run(installed, "lab.echo", value=1).data == 1
-
-
-def test_a_task_whose_process_dies_runs_again(installed: Installation) -> None:
-    """The loss of a process uses up no attempt."""
-    path = installed.file()
-    result = run(installed, "lab.die", path=str(path), times=2)
-    assert (result.data, result.attempt) == ("survived", 1)
-    assert len(words_in(path)) == 3
-
-
-def test_a_task_that_processes_die_of_fails(installed: Installation) -> None:
-    """After three deaths it is not tried again."""
-    path = installed.file()
-    result = run(installed, "lab.die", path=str(path), times=9)
-    assert (result.state, result.error_code) == (State.FAILED, "worker_lost")
-    assert len(words_in(path)) == 3
 
 
 def test_a_running_task_that_is_cancelled_stops(installed: Installation) -> None:
@@ -175,7 +140,7 @@ def test_a_waiting_task_that_is_cancelled_never_starts(installed: Installation) 
         gate.open()
     assert tasks.result(first, timeout=SOON).success
     assert tasks.result(second, timeout=SOON).success
-    assert run(installed, "lab.echo", value=1).data == 1
+    assert installed.run("lab.echo", value=1).data == 1
     assert not gates[2].is_reached
 
 
@@ -255,7 +220,7 @@ def test_time_up_is_an_error_of_the_caller_only(installed: Installation) -> None
 def test_a_task_of_a_later_time_is_sent_when_it_is_due(installed: Installation) -> None:
     """Beat sends it; until then it is scheduled."""
     tasks, path = installed.runtime.tasks, installed.file()
-    probe = tasks.status(run(installed, "bench.add", a=1).task_id)
+    probe = tasks.status(installed.run("bench.add", a=1).task_id)
     assert probe.finished_at is not None
     due = probe.finished_at.replace(microsecond=0) + TWO_SECONDS
     task = Task(
@@ -268,20 +233,3 @@ def test_a_task_of_a_later_time_is_sent_when_it_is_due(installed: Installation) 
     assert status.started_at is not None
     assert status.started_at >= due
     assert [event.state for event in tasks.history(task_id)][:2] == [State.SCHEDULED, State.QUEUED]
-
-
-def test_a_worker_outlives_the_death_of_a_process(installed: Installation) -> None:
-    """A child that is killed from outside takes only its own task with it, which runs again."""
-    tasks, gate = installed.runtime.tasks, installed.gate()
-    path = installed.file()
-    pid = run(installed, "lab.note", path=str(path), word="x").data
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not psutil.pid_exists(pid))
-    gate.open()
-    task_ids = [
-        tasks.enqueue(Task(task_type="lab.hold", parameters={"gate": str(gate), "word": str(n)}))
-        for n in range(10)
-    ]
-    assert [tasks.result(task_id, timeout=SOON).data for task_id in task_ids] == [
-        str(number) for number in range(10)
-    ]
