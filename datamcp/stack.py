@@ -4,11 +4,12 @@
 the same folder where its broker and its ledger are.
 """
 
+import fcntl
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from datamcp.config.text import child_environment
 from datamcp.errors import ConfigError, StackError
 from datamcp.infra.embedded.valkey import EmbeddedValkey
 from datamcp.infra.processes import Exit, Supervisor
+from datamcp.storage.atomic import written_whole
 
 MAX_RESTARTS = 3  # of one process, before the stack gives up
 
@@ -70,13 +72,11 @@ class Stack:
 
     def __enter__(self) -> Self:
         """Start the broker, unless one is configured. `start` starts the rest."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        record = self.folder / STACK_FILE
-        _refuse_second(record)
         with ExitStack() as cleanup:
+            cleanup.enter_context(_sole_stack(self.folder))
             if self.config.broker.url is None:
                 self._valkey = cleanup.enter_context(EmbeddedValkey())
-            cleanup.callback(record.unlink, missing_ok=True)
+            cleanup.callback((self.folder / STACK_FILE).unlink, missing_ok=True)
             cleanup.enter_context(self._supervisor)
             self._cleanup = cleanup.pop_all()
         return self
@@ -104,9 +104,9 @@ class Stack:
             "database_url": str(self.config.storage.database_url),
             "pid": os.getpid(),
         }
-        path = self.folder / STACK_FILE
-        path.touch(mode=0o600)  # the URLs may hold passwords
-        path.write_text(json.dumps(record))
+        with written_whole(self.folder / STACK_FILE) as path:
+            path.touch(mode=0o600)  # the URLs may hold passwords
+            path.write_text(json.dumps(record))
 
     def restart_dead(self) -> list[Exit]:
         """Start anew what has died, the broker too; return how processes died.
@@ -142,13 +142,30 @@ class Stack:
         self.pids[process.name].append(child.pid)
 
 
-def _refuse_second(path: Path) -> None:
-    """Raise ConfigError if another stack runs from this folder."""
+@contextmanager
+def _sole_stack(folder: Path) -> Iterator[None]:
+    """Make the state folder ours while the block runs; the system ends that if we are killed.
+
+    Raises ConfigError if another stack runs from it, or it can't be written to.
+    """
     try:
-        pid = int(json.loads(path.read_text())["pid"])
-        os.kill(pid, 0)
-    except (FileNotFoundError, ValueError, KeyError, TypeError, ProcessLookupError):
-        return
-    except PermissionError:
-        pid = 0
-    raise ConfigError(f"a stack already runs from {path.parent} (pid {pid}); stop it first")
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        lock = (folder / "stack.lock").open("a", encoding="utf-8")
+    except OSError as error:
+        message = f"system.state_dir: {folder} can't be written to: {error.strerror}"
+        raise ConfigError(message) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"a stack already runs from {folder}{_owner(folder)}; stop it first"
+            raise ConfigError(message) from error
+        yield
+
+
+def _owner(folder: Path) -> str:
+    try:
+        pid = json.loads((folder / STACK_FILE).read_text(encoding="utf-8"))["pid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # it is only starting
+    return f" (pid {pid})"

@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,13 +13,7 @@ from celery import signals
 
 from datamcp.bootstrap.runtime import Runtime, build
 from datamcp.config.loader import load
-from datamcp.errors import (
-    ConfigError,
-    DatamcpError,
-    ResultTimeoutError,
-    StackError,
-    TaskExecutionError,
-)
+from datamcp.errors import ConfigError, DatamcpError
 from datamcp.infra.celery import nodename
 from datamcp.naming import did_you_mean
 from datamcp.tasks.celery_app import LedgerCelery
@@ -37,13 +33,15 @@ def command_line_app() -> LedgerCelery:
     except ConfigError as error:
         if click.get_current_context(silent=True) is None:
             raise
-        refuse(str(error))
+        refuse(error)
 
 
 def worker_app(agent: str) -> LedgerCelery:
-    """Return an app whose workers serve one agent type, or `pipelines`."""
-    make_importable()
-    app = assemble(build(load().config))
+    """Return an app whose workers serve one agent type, or `pipelines`.
+
+    A wrong configuration ends a command as in `command_line_app`.
+    """
+    app = command_line_app()
     app.pool_to_serve = agent
     return app
 
@@ -75,7 +73,7 @@ def _choose(app: LedgerCelery, context: click.Context, agent: str | None) -> Non
     queues = runtime.types.queues()
     if agent is not None and agent not in queues:
         hint = did_you_mean(agent, queues) or f"; there are {', '.join(queues)}"
-        raise click.BadParameter(f"no agent type {agent!r} is switched on{hint}")
+        refuse(ConfigError(f"no agent type {agent!r} is switched on{hint}"))
     app.pool_to_serve = agent
     context.default_map = {
         **(context.default_map or {}),
@@ -99,14 +97,13 @@ def _prepare_worker(instance: Any = None, **_fields: Any) -> None:
         return
     runtime: Runtime = app.runtime
     queues: Sequence[str] = [app.pool_to_serve] if app.pool_to_serve else runtime.types.queues()
-    try:
+    with _refusing():
         app.require_broker()
         runtime.require_ledger()
         for queue in queues:
             for task_type in runtime.types.served_by(queue):
                 app.task_of(task_type.name)
-    except DatamcpError as error:
-        refuse(str(error), exit_code=exit_code_of(error))
+        runtime.depths.ready(queues[0])
     if app.pool_to_serve:
         extra = (
             ()
@@ -121,11 +118,26 @@ def _prepare_beat(sender: Any = None, **_fields: Any) -> None:
     app = sender.app
     if not isinstance(app, LedgerCelery):
         return
-    try:
+    with _refusing():
         app.require_broker()
         app.runtime.require_ledger()
+        app.runtime.depths.ready(PIPELINES)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """End the process where something goes wrong in the block.
+
+    Celery logs what the receiver of a signal raises, and goes on. A broker or a database that is
+    away ends a start, so that a wrong address is told at once; once up, a process waits for them.
+    """
+    try:
+        yield
     except DatamcpError as error:
-        refuse(str(error), exit_code=exit_code_of(error))
+        refuse(error)
+    except Exception:  # noqa: BLE001  a process that is half prepared must not run
+        traceback.print_exc(file=sys.__stderr__)
+        sys.exit(1)
 
 
 def _task(runtime: Runtime, name: str) -> LedgerTask:
@@ -143,20 +155,10 @@ def _task(runtime: Runtime, name: str) -> LedgerTask:
     return registered
 
 
-def refuse(message: str, exit_code: int = 2) -> NoReturn:
-    """End the process with one line on stderr."""
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(exit_code)
-
-
-def exit_code_of(error: DatamcpError) -> int:
-    """Return the exit code of a command that ends with this error (decisions, command line)."""
-    match error:
-        case TaskExecutionError() | ResultTimeoutError() | StackError():
-            return 1
-        case _ if error.is_retryable:
-            return 3
-    return 2
+def refuse(error: DatamcpError) -> NoReturn:
+    """End the process with one line on stderr, also where Celery has made a log of that."""
+    click.echo(f"Error: {error}", file=sys.__stderr__)
+    sys.exit(error.exit_code)
 
 
 def make_importable() -> None:

@@ -1,14 +1,22 @@
 """The command line: one tree of commands, `datamcp`.
 
-`tree` puts it together. `task`, `pipeline` and `config` are groups, the first two also commands of
-`celery -A datamcp`; `services` runs and checks processes; `demo` shows the flows on real data.
-`session` is what all commands share, `parameters` and `output` how they read and write, `tables`
-shows Parquet files, `progress` a run as a live table.
+`tree` puts it together; `group` tells whatever goes wrong in a line, with its exit code. `task` and
+`pipeline`, with `run`, are groups that are also commands of `celery -A datamcp`. `config` explains
+the settings, `check` looks whether all is there, `services` runs processes and prepares the ledger.
+`demo` shows the flows on real data, with `demo_run` and the `tables` of its results.
+
+`session` is what all commands share; `parameters` is how they read, `output`, `task_tables` and
+`pipeline_tables` how they write, `progress` a run as a live table.
 """
+
+import sys
 
 
 def main() -> None:
     """Run the command line."""
-    from datamcp.cli.tree import tree
+    try:
+        from datamcp.cli.tree import tree
 
-    tree(prog_name="datamcp")
+        tree(prog_name="datamcp")
+    except KeyboardInterrupt:  # before any command could tell
+        sys.exit(130)

@@ -1,14 +1,28 @@
-"""Parameters on a command line: `-p name=value`, or `--parameters` as JSON, a file or stdin."""
+"""What commands are given: parameters, as words or as a document, how long to wait, and when."""
 
 import json
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number; `inf` and `nan` are none."""
+        number = super().convert(value, param, ctx)
+        if not abs(number) < float("inf"):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return number
 
 
 def parameter_options(command: F) -> F:
@@ -28,6 +42,19 @@ def parameter_options(command: F) -> F:
         help="One parameter; may be repeated. A value is read as JSON where that fits the "
         "parameter's type, else as text.",
     )(command)
+
+
+def wait_options(command: F) -> F:
+    """Add the options to a command, which receives them as `wait` and `timeout`."""
+    command = click.option(
+        "--timeout",
+        type=Seconds(min=0),
+        metavar="SECONDS",
+        help="How long to wait at most; for ever by default. Implies --wait.",
+    )(command)
+    return click.option("--wait", is_flag=True, help="Wait for the end, and show how it ended.")(
+        command
+    )
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
@@ -51,11 +78,21 @@ def read_document(document: str | None) -> dict[str, Any]:
         value = json.loads(_text(document))
     except OSError as error:
         raise click.UsageError(f"--parameters: {error.strerror}: {error.filename}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--parameters is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise click.UsageError("--parameters must be a JSON object")
     return value
+
+
+def read_instant(text: str | None) -> datetime | None:
+    """Return an ISO 8601 instant; one without a zone is local. Raises click.UsageError."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise click.UsageError(f"--at takes an ISO 8601 instant, got {text!r}") from error
 
 
 def _text(document: str) -> str:

@@ -3,12 +3,13 @@
 import click
 
 from datamcp import __version__
-from datamcp.bootstrap.apps import make_importable
+from datamcp.cli.check import check
 from datamcp.cli.config import config
 from datamcp.cli.demo import demo
+from datamcp.cli.group import CommandGroup
 from datamcp.cli.pipeline import pipeline
-from datamcp.cli.services import beat, check, migrate, worker
-from datamcp.cli.session import CommandGroup, Session
+from datamcp.cli.services import beat, migrate, worker
+from datamcp.cli.session import Session
 from datamcp.cli.task import task
 
 
@@ -36,7 +37,6 @@ def tree(ctx: click.Context, settings: tuple[str, ...]) -> None:
 
     Settings come from config files, DATAMCP_… variables and --set; see `datamcp config explain`.
     """  # noqa: D301  click's mark for text that is not re-wrapped
-    make_importable()
     overrides = {}
     for setting in settings:
         path, equals, value = setting.partition("=")

@@ -57,8 +57,14 @@ class Database:
 
     @property
     def shown(self) -> str:
-        """Return the URL without its password."""
-        return self.url.render_as_string(hide_password=True)
+        """Return the URL without its password and driver."""
+        return _shown(self.url)
+
+    @property
+    def file(self) -> Path | None:
+        """Return where SQLite keeps it; None for a server, or in memory."""
+        is_file = self.dialect == "sqlite" and self.url.database not in {None, "", ":memory:"}
+        return Path(str(self.url.database)) if is_file else None
 
     @property
     def engine(self) -> Engine:
@@ -132,6 +138,10 @@ def parse(url: str) -> URL:
             raise ConfigError(message)
 
 
+def _shown(url: URL) -> str:
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+
 def reason(error: exc.SQLAlchemyError) -> str:
     """Return a driver's complaint in one line."""
     origin = getattr(error, "orig", None) or error
@@ -163,7 +173,10 @@ def _make_engine(url: URL, pool_size: int) -> Engine:
 
 def _make_sqlite(url: URL, pool_size: int) -> Engine:
     if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BackendUnavailable(f"database {_shown(url)}", str(error)) from error
     engine = create_engine(
         url,
         pool_size=pool_size,

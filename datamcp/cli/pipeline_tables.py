@@ -1,0 +1,118 @@
+"""Pipelines and their runs as tables."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from datamcp.cli.output import (
+    COLOURS,
+    duration,
+    list_table,
+    seconds,
+    short_instant,
+    state_text,
+)
+from datamcp.pipelines.status import Pipeline, PipelineStatus, StepStatus
+from datamcp.tasks.states import State
+
+MARKS = {"succeeded": "✓", "running": "▶", "failed": "✗", "timed_out": "✗", "upstream_failed": "✗"}
+"""What stands before a step in its state; a dot for the others."""
+
+_WIDE = 110  # characters from which on a list of runs has room for their errors
+
+
+def run_table(status: PipelineStatus, now: datetime) -> RenderableType:
+    """Return a run with its steps."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("step", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for name in ("took", "rows in", "rows out", "set aside"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, step in status.tasks.items():
+        table.add_row(
+            Text(f"{MARKS.get(step.state, '·')} {name}", style=COLOURS.get(step.state, "")),
+            state_text(step.state),
+            _took(step, now),
+            _count(step.records_in),
+            _count(step.records_out),
+            _count(step.records_rejected or None),
+        )
+    return Group(_headline(status, now), table, *_problems(status))
+
+
+def runs_table(runs: Sequence[PipelineStatus], *, width: int, now: datetime) -> Table:
+    """Return runs, one a row, with their errors where the line is long enough."""
+    names = ["run", "pipeline", "state", "done", "triggered", "took"]
+    if width >= _WIDE and any(run.error_message for run in runs):
+        names.append("error")
+    table = list_table(names, whole=("run", "state", "done", "triggered", "took"))
+    for run in runs:
+        cells = (
+            run.run_id,
+            run.pipeline_id,
+            state_text(run.state),
+            f"{run.progress:.0%}",
+            short_instant(run.created_at, now),
+            duration(run.started_at, run.finished_at),
+            Text(run.error_message or ""),
+        )
+        table.add_row(*cells[: len(names)])
+    return table
+
+
+def pipelines_table(
+    pipelines: Sequence[Pipeline], last: Sequence[PipelineStatus | None], *, now: datetime
+) -> Table:
+    """Return pipelines, one a row, each with its last run."""
+    names = ("pipeline", "version", "revision", "steps", "registered", "last run", "state")
+    table = list_table(names, whole=("revision", "steps", "registered", "last run", "state"))
+    for item, run in zip(pipelines, last, strict=True):
+        table.add_row(
+            item.pipeline_id,
+            Text(item.version),
+            str(item.revision),
+            str(len(item.definition.tasks)),
+            short_instant(item.registered_at, now),
+            short_instant(run.created_at, now) if run else "",
+            state_text(run.state) if run else "",
+        )
+    return table
+
+
+def _headline(status: PipelineStatus, now: datetime) -> Text:
+    since = status.started_at or status.created_at
+    head = Text.assemble(
+        (status.pipeline_id, "bold"),
+        f" {status.run_id}  ",
+        (status.state, COLOURS.get(status.state, "")),
+        f"  {status.progress:.0%}  {seconds((status.finished_at or now) - since)}",
+    )
+    head.no_wrap = True
+    return head
+
+
+def _took(step: StepStatus, now: datetime) -> str:
+    end = now if step.state is State.RUNNING else step.finished_at
+    return duration(step.started_at, end)
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _problems(status: PipelineStatus) -> list[Text]:
+    lines = [
+        Text(f"  {name}: {warning}", style="yellow")
+        for name, step in status.tasks.items()
+        for warning in step.warnings
+    ]
+    failed = {State.FAILED, State.TIMED_OUT}
+    lines += [
+        Text(f"  {name}: {step.error_message}", style="red")
+        for name, step in status.tasks.items()
+        if step.state in failed
+    ]
+    return lines
