@@ -52,8 +52,11 @@ class InstalledTypes:
         return (PIPELINES, *self._agents.names())
 
     def _hint(self, owner: str, name: str) -> str:
-        groups = {*self._agents.names(), *(kind.name for kind in self._processors.all())}
-        near = did_you_mean(name, groups) or did_you_mean(owner, self._agents.names())
+        _, _, capability = name.partition(".")
+        meant = [f"{agent_type}.{capability}" for agent_type in self._agents.names()]
+        near = did_you_mean(name, [*meant, *(kind.name for kind in self._processors.all())])
         if near:
             return near.removeprefix("; ")
-        return f"switch its agent on with `agents: {{{owner}: {{module: ...}}}}`"
+        if capability and owner.isidentifier():
+            return f"switch its agent on with `agents: {{{owner}: {{module: ...}}}}`"
+        return "it is an agent type and a capability, such as 'research.report'"

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datamcp.cli.group import WRONG_INPUT
-from datamcp.cli.output import console, counted, json_option, print_json
+from datamcp.cli.output import counted, json_option, print_json, show
 from datamcp.cli.session import session
 from datamcp.config.redaction import redact_url
 from datamcp.config.settings import GlobalConfig
@@ -51,7 +51,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json(findings)
     else:
-        console().print(_table(findings))
+        show(_table(findings))
     ctx.exit(max(finding.exit_code for finding in findings))
 
 

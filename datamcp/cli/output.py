@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import click
 from pydantic import BaseModel
 from pydantic_core import to_json
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -42,6 +42,17 @@ def _unfolded(console: Console) -> Console:
     if not console.is_terminal:
         console.width = shutil.get_terminal_size((_ENDLESS, 25)).columns
     return console
+
+
+def show(renderable: RenderableType) -> None:
+    """Write a result for people; no line ends in blanks where stdout is no terminal."""
+    shown = console()
+    if shown.is_terminal:
+        shown.print(renderable)
+        return
+    with shown.capture() as captured:
+        shown.print(renderable)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def print_json(value: BaseModel | Sequence[BaseModel]) -> None:

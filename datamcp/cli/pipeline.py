@@ -7,7 +7,7 @@ import click
 from pydantic import BaseModel
 
 from datamcp.cli.group import CommandGroup
-from datamcp.cli.output import console, counted, json_option, print_json
+from datamcp.cli.output import counted, json_option, print_json, show
 from datamcp.cli.pipeline_tables import pipelines_table
 from datamcp.cli.run import cancel, runs, status, trigger
 from datamcp.cli.session import session
@@ -118,7 +118,7 @@ def list_pipelines(as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        console().print(pipelines_table(found, last, now=SystemClock().now()))
+        show(pipelines_table(found, last, now=SystemClock().now()))
 
 
 for command in (trigger, status, runs, cancel):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datamcp.cli.group import FAILED, UNREACHABLE
-from datamcp.cli.output import console, json_option, messages, print_json
+from datamcp.cli.output import console, json_option, messages, print_json, show
 from datamcp.cli.parameters import parameter_options, read_document, read_pairs, wait_options
 from datamcp.cli.pipeline_tables import run_table, runs_table
 from datamcp.cli.progress import follow
@@ -47,6 +47,7 @@ def trigger(
       datamcp pipeline trigger flights --parameters @february.json --wait --timeout 60
     """  # noqa: D301  click's mark for text that is not re-wrapped
     with session().runtime() as runtime:
+        runtime.app.require_broker()
         pipelines = runtime.pipelines.sync
         definition = pipelines.get_pipeline(pipeline_id).definition
         values = read_document(document) | _typed(definition, read_pairs(pairs))
@@ -111,8 +112,8 @@ def runs(pipeline_id: str | None, state: str | None, limit: int, as_json: bool) 
     if as_json:
         print_json(found)
         return
-    shown = console()
-    shown.print(runs_table(found, width=shown.width, now=SystemClock().now()))
+    width = console().width
+    show(runs_table(found, width=width, now=SystemClock().now()))
 
 
 @click.command()
@@ -189,4 +190,4 @@ def _show(status: PipelineStatus, *, as_json: bool) -> None:
     if as_json:
         print_json(status)
     else:
-        console().print(run_table(status, SystemClock().now()))
+        show(run_table(status, SystemClock().now()))

@@ -8,7 +8,7 @@ import click
 from pydantic import ValidationError
 
 from datamcp.cli.group import FAILED, UNREACHABLE, CommandGroup
-from datamcp.cli.output import console, json_option, messages, print_json
+from datamcp.cli.output import console, json_option, messages, print_json, show
 from datamcp.cli.parameters import (
     Seconds,
     parameter_options,
@@ -96,6 +96,7 @@ def enqueue(
     """  # noqa: D301  click's mark for text that is not re-wrapped
     due = read_instant(at)
     with session().runtime() as runtime:
+        runtime.app.require_broker()
         kind = runtime.types.resolve(task_type)
         with _as_usage():
             new = Task(
@@ -168,8 +169,8 @@ def list_tasks(
     if as_json:
         print_json(found)
         return
-    shown = console()
-    shown.print(tasks_table(found, width=shown.width, now=SystemClock().now()))
+    width = console().width
+    show(tasks_table(found, width=width, now=SystemClock().now()))
 
 
 @task.command()
@@ -184,7 +185,7 @@ def history(task_id: str, as_json: bool) -> None:
     """  # noqa: D301  click's mark for text that is not re-wrapped
     with session().runtime() as runtime:
         events = runtime.tasks.history(task_id)
-    print_json(events) if as_json else console().print(history_table(events))
+    print_json(events) if as_json else show(history_table(events))
 
 
 @task.command()
@@ -240,11 +241,11 @@ def _unfinished(status: TaskStatus, error: ResultTimeoutError) -> TaskResult:
 
 
 def _show_status(status: TaskStatus, *, as_json: bool) -> None:
-    print_json(status) if as_json else console().print(task_fields(status))
+    print_json(status) if as_json else show(task_fields(status))
 
 
 def _show_result(result: TaskResult, *, as_json: bool) -> None:
-    print_json(result) if as_json else console().print(result_fields(result))
+    print_json(result) if as_json else show(result_fields(result))
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from datamcp.types import new_id
 
 _BUILT_IN = "celery."
 
-NO_BROKER = "none is configured: set broker.url (DATAMCP_BROKER__URL), or start a stack here"
+NO_BROKER = "none is configured; set DATAMCP_BROKER__URL, such as redis://127.0.0.1:6379/0"
 
 
 unawaited: ContextVar[bool] = ContextVar("datamcp_unawaited", default=False)

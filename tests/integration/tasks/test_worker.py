@@ -167,7 +167,7 @@ def test_wrong_parameters_are_told_to_the_caller(
     ("task_type", "hint"),
     [
         ("bench.ad", "did you mean 'bench.add'?"),
-        ("bensch.add", "did you mean 'bench'?"),
+        ("bensch.add", "did you mean 'bench.add'?"),
         ("unheard.of", "switch its agent on with `agents: {unheard: {module: ...}}`"),
     ],
 )
