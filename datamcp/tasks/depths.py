@@ -1,7 +1,6 @@
 """How many messages are ready in a queue, asked of the broker."""
 
 from celery import Celery
-from kombu.exceptions import ChannelError
 
 from datamcp.tasks.publish import broker_errors
 
@@ -20,11 +19,7 @@ class BrokerDepths:
             self._app.connection_or_acquire() as connection,
             connection.channel() as channel,
         ):
-            return self._count(channel, queue)
-
-    def _count(self, channel: object, queue: str) -> int:
-        try:
-            declared = channel.queue_declare(queue=queue, passive=True)  # type: ignore[attr-defined]
-        except ChannelError:
-            return 0  # nothing was ever sent to it
-        return int(declared.message_count)
+            # Not passively: on Redis, kombu 5.7 then takes every queue of an app with a key prefix
+            # for one that does not exist (`Channel._has_queue` leaves the prefix out).
+            declared = self._app.amqp.queues[queue].bind(channel).queue_declare()
+            return int(declared.message_count)

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import psutil
 import pytest
+from celery import Celery
 
 import datamcp
 from datamcp import Task, TaskResult
@@ -302,3 +303,19 @@ def on_database(
         installation(folder, redis_server, url, **settings) as found,
     ):
         yield found
+
+
+@contextmanager
+def foreign_app(installed: Installation) -> Iterator[Celery]:
+    """Have a Celery app of a program that shares our broker, and nothing else of us."""
+    prefix = {"global_keyprefix": installed.settings["broker.key_prefix"]}
+    url = installed.settings["broker.url"]
+    app = Celery("foreign", broker=url, backend=url, set_as_current=False)
+    app.conf.update(
+        broker_transport_options={**prefix, "priority_steps": list(range(10))},
+        result_backend_transport_options=prefix,
+    )
+    try:
+        yield app
+    finally:
+        app.close()
