@@ -1,0 +1,239 @@
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+from celery import Celery
+from kombu import Producer
+from redis import Redis
+from support.brokers import RedisServer
+from support.eventually import eventually
+from support.workers import SOON, Installation, foreign_app, on_database, words_in
+
+from datamcp import Task
+from datamcp.infra.processes import Child
+from datamcp.tasks.ledger import Hint
+from datamcp.tasks.publish import HINT, BrokerPublisher
+from datamcp.tasks.states import State
+
+
+@pytest.fixture(scope="module")
+def installed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """Have an installation on SQLite without any process yet."""
+    with on_database("sqlite", request, tmp_path_factory.mktemp("messages")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def worker(installed: Installation) -> Child:
+    """Return the worker of `lab`."""
+    return installed.start_worker("lab")
+
+
+@pytest.fixture
+def foreign(installed: Installation) -> Iterator[Celery]:
+    """Have the app of a program that knows our broker and nothing else of us."""
+    with foreign_app(installed) as app:
+        yield app
+
+
+def hint_of(installed: Installation, task_id: str) -> Hint:
+    """Return the message that tells of a task."""
+    status = installed.runtime.tasks.status(task_id)
+    return Hint(task_id, status.task_type, status.queue, status.priority)
+
+
+def all_is_done(installed: Installation) -> None:
+    """Wait until the worker has dealt with everything that was sent before."""
+    eventually(lambda: installed.runtime.depths.ready("lab") == 0, timeout=SOON)
+    for _ in range(4):
+        assert installed.run("lab.echo", value=1).data == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_message_that_comes_many_times_starts_one_attempt(installed: Installation) -> None:
+    """Duplicates that come before, while and after the task runs claim nothing."""
+    tasks, path = installed.runtime.tasks, installed.file()
+    publisher = BrokerPublisher(installed.runtime.app)
+    task_id = tasks.enqueue(
+        Task(task_type="lab.note", parameters={"path": str(path), "word": "once"})
+    )
+    hint = hint_of(installed, task_id)
+    publisher.publish([hint] * 10)
+    result = tasks.result(task_id, timeout=SOON)
+    publisher.publish([hint] * 10)
+    all_is_done(installed)
+    assert words_in(path) == ["once"]
+    assert tasks.result(task_id) == result
+    assert result.attempt == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_message_of_a_cancelled_task_starts_nothing(installed: Installation) -> None:
+    """Nor does one of a task whose time has not come."""
+    tasks, path = installed.runtime.tasks, installed.file()
+    parameters = {"path": str(path), "word": "never"}
+    now = tasks.status(installed.run("lab.echo", value=1).task_id).finished_at
+    assert now is not None
+    later = Task(
+        task_type="lab.note", parameters=parameters, scheduled_at=now.replace(year=now.year + 1)
+    )
+    task_ids = [tasks.enqueue(later), tasks.enqueue(later)]
+    assert tasks.cancel(task_ids[1])
+    hints = [hint_of(installed, task_id) for task_id in task_ids]
+    BrokerPublisher(installed.runtime.app).publish(hints * 3)
+    all_is_done(installed)
+    assert words_in(path) == []
+    assert tasks.status(task_ids[0]).state is State.SCHEDULED
+    assert tasks.status(task_ids[1]).state is State.CANCELLED
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_forged_hint_starts_nothing(installed: Installation, foreign: Celery) -> None:
+    """A message that names no row of the ledger runs nothing and writes nothing."""
+    path, forged = installed.file(), str(uuid4())
+    arguments = {"path": str(path), "word": "forged"}
+    foreign.send_task("lab.note", kwargs=arguments, queue="lab", task_id=forged, headers={HINT: 1})
+    all_is_done(installed)
+    assert words_in(path) == []
+    assert installed.runtime.database is not None
+    assert forged not in {status.task_id for status in installed.runtime.tasks.list(limit=1000)}
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_foreign_message_is_adopted(installed: Installation, foreign: Celery) -> None:
+    """A program that does not use our app is answered, and its task is in the ledger."""
+    answer = foreign.send_task("lab.echo", args=[{"a": 1}], queue="lab")
+    assert answer.get(timeout=SOON) == {"a": 1}
+    result = installed.runtime.tasks.result(answer.id, timeout=SOON)
+    assert (result.state, result.data) == (State.SUCCEEDED, {"a": 1})
+    events = installed.runtime.tasks.history(answer.id)
+    assert [event.state for event in events] == [State.QUEUED, State.RUNNING, State.SUCCEEDED]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_foreign_message_that_comes_twice_runs_once(
+    installed: Installation, foreign: Celery
+) -> None:
+    """Its id is the row's id."""
+    path, task_id = installed.file(), str(uuid4())
+    for _ in range(3):
+        foreign.send_task("lab.note", args=[str(path), "once"], queue="lab", task_id=task_id)
+    assert installed.runtime.app.AsyncResult(task_id).get(timeout=SOON) > 0
+    all_is_done(installed)
+    assert words_in(path) == ["once"]
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"args": [1, 2, 3]}, "takes 1 by position, got 3"),
+        ({"args": []}, "value: is required"),
+        ({"kwargs": {"valu": 1}}, "did you mean 'value'"),
+    ],
+)
+def test_a_foreign_message_with_wrong_parameters_fails(
+    installed: Installation, foreign: Celery, arguments: dict[str, object], complaint: str
+) -> None:
+    """Its sender is told; the ledger has nothing of it."""
+    answer = foreign.send_task("lab.echo", queue="lab", **arguments)
+    with pytest.raises(Exception, match=complaint):
+        answer.get(timeout=SOON)
+    assert answer.id not in {row.task_id for row in installed.runtime.tasks.list(limit=1000)}
+
+
+def as_pickle(installed: Installation, foreign: Celery) -> None:
+    """Send code, dressed up as data."""
+    foreign.send_task("lab.echo", args=[1], queue="lab", serializer="pickle")
+
+
+def as_no_task(installed: Installation, foreign: Celery) -> None:
+    """Send JSON that is no task."""
+    with foreign.connection() as connection:
+        Producer(connection).publish({"what": "ever"}, routing_key="lab", serializer="json")
+
+
+def as_unknown_task(installed: Installation, foreign: Celery) -> None:
+    """Send a task that nobody has."""
+    foreign.send_task("lab.unheard_of", queue="lab")
+
+
+def as_bad_body(installed: Installation, foreign: Celery) -> None:
+    """Send a task whose arguments are no arguments."""
+    with foreign.connection() as connection:
+        Producer(connection).publish(
+            "nonsense",
+            routing_key="lab",
+            serializer="json",
+            headers={"task": "lab.echo", "id": str(uuid4()), "lang": "py"},
+        )
+
+
+def as_odd_arguments(installed: Installation, foreign: Celery) -> None:
+    """Send keyword arguments where a list should be, and the other way round."""
+    with foreign.connection() as connection:
+        for body in ([{"a": 1}, [1, 2], {}], [None, None, None], ["text", "text", "text"]):
+            Producer(connection).publish(
+                body,
+                routing_key="lab",
+                serializer="json",
+                headers={"task": "lab.echo", "id": str(uuid4()), "lang": "py"},
+            )
+
+
+def as_huge(installed: Installation, foreign: Celery) -> None:
+    """Send far more than anybody should."""
+    foreign.send_task("lab.echo", args=["x" * 20_000_000], queue="lab", ignore_result=True)
+
+
+def as_odd_id(installed: Installation, foreign: Celery) -> None:
+    """Send ids that no column takes."""
+    for task_id in ("x" * 10_000, "a\0b", " "):
+        foreign.send_task("lab.echo", args=[1], queue="lab", task_id=task_id, ignore_result=True)
+
+
+SENDERS = [
+    as_pickle,
+    as_no_task,
+    as_unknown_task,
+    as_bad_body,
+    as_odd_arguments,
+    as_huge,
+    as_odd_id,
+]
+
+
+@pytest.mark.parametrize("send", SENDERS)
+def test_a_message_that_makes_no_sense_does_no_harm(
+    installed: Installation,
+    worker: Child,
+    foreign: Celery,
+    send: Callable[[Installation, Celery], None],
+) -> None:
+    """The worker puts it aside and goes on: with the same process, and with all its slots."""
+    send(installed, foreign)
+    all_is_done(installed)
+    assert worker.is_alive
+    gates = [installed.gate(), installed.gate()]
+    tasks = installed.runtime.tasks
+    task_ids = [
+        tasks.enqueue(Task(task_type="lab.hold", parameters={"gate": str(gate)})) for gate in gates
+    ]
+    for gate in gates:
+        gate.await_arrival()
+    for gate in gates:
+        gate.open()
+    assert all(tasks.result(task_id, timeout=SOON).success for task_id in task_ids)
+
+
+def test_a_message_that_is_no_message_does_no_harm(
+    installed: Installation, worker: Child, redis_server: RedisServer
+) -> None:
+    """Not even bytes that no messaging library has written."""
+    with Redis.from_url(redis_server.redis_url) as redis:
+        key = installed.settings["broker.key_prefix"] + "lab"
+        redis.lpush(key, b"\xff\x00 nonsense", b"[]", b"{}", b'{"body": 1}')
+    all_is_done(installed)
+    assert worker.is_alive
