@@ -172,8 +172,13 @@ def _wait_and_show(
 
 
 def _follow(runtime: "Runtime", run_id: str, timeout: float | None) -> PipelineStatus:
-    """Show a run until it ends; raises ResultTimeoutError after `timeout` seconds."""
-    clock, pipelines = SystemClock(), runtime.pipelines.sync
+    """Wait for a run's end, live on a terminal; raises ResultTimeoutError after `timeout` seconds.
+
+    Where stderr is no terminal nothing is shown, so that it holds errors only.
+    """
+    clock, pipelines, shown = SystemClock(), runtime.pipelines.sync, messages()
+    if not shown.is_terminal:
+        return pipelines.wait(run_id, timeout)
     deadline = None if timeout is None else clock.monotonic() + timeout
 
     def check_time() -> None:
@@ -181,9 +186,7 @@ def _follow(runtime: "Runtime", run_id: str, timeout: float | None) -> PipelineS
             state = pipelines.monitor_execution(run_id).state
             raise ResultTimeoutError(run_id, timeout or 0, state)
 
-    return follow(
-        messages(), lambda: pipelines.monitor_execution(run_id), clock, each_look=check_time
-    )
+    return follow(shown, lambda: pipelines.monitor_execution(run_id), clock, each_look=check_time)
 
 
 def _show(status: PipelineStatus, *, as_json: bool) -> None:
