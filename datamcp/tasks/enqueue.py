@@ -17,6 +17,7 @@ from datamcp.errors import (
     IdempotencyConflictError,
     InvalidParametersError,
     Problem,
+    TaskError,
 )
 from datamcp.tasks.ledger import Hint, Inserted, NewTask, TaskLedger
 from datamcp.tasks.ports import Publisher, TaskType, TaskTypes
@@ -92,6 +93,7 @@ class Enqueuer:
     def insert(self, task: Task, plain: PlainCall | None = None) -> tuple[Inserted, Hint]:
         """Check a task and commit its row, without publishing it."""
         task_type = self._types.resolve(task.task_type)
+        _require_one_attempt(task)
         new = replace(self._prepare(task, task_type), **asdict(plain or _OURS))
         inserted = self._ledger.insert(new)
         if not inserted.is_new and not _is_same(inserted, new):
@@ -131,6 +133,15 @@ def _is_same(inserted: Inserted, new: NewTask) -> bool:
     return inserted.parameters == new.parameters or (
         json.loads(inserted.parameters) == json.loads(new.parameters)
     )
+
+
+def _require_one_attempt(task: Task) -> None:
+    """Raise TaskError for a task that asks for more than this version does."""
+    attempts = 1 if task.retry_policy is None else task.retry_policy.max_attempts
+    if task.retry_count or attempts > 1:
+        raise TaskError(
+            "retries are not available in this version; leave out retry_count and retry_policy"
+        )
 
 
 def _metadata(task: Task) -> str | None:

@@ -1,7 +1,6 @@
 """When an attempt that failed shall be tried again, as callers and pipelines write it.
 
-This version makes one attempt at every task. A pipeline that asks for more is refused; of a task
-the wish is only checked.
+This version makes one attempt at every task; a task or a pipeline that asks for more is refused.
 """
 
 from typing import Literal
