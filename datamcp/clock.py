@@ -1,7 +1,8 @@
-"""The one place that reads the machine's clock.
+"""The one place that asks the machine what time it is.
 
-Everything else takes `now` as a value, or a `Clock` where it must ask several times. Instants
-compared in SQL are the database's own, never these.
+Everything else takes `now` as a value, or a `Clock` where it must ask several times. Plumbing that
+waits for a process counts its seconds itself. Instants compared in SQL are the database's own,
+never these.
 """
 
 import time

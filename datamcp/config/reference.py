@@ -18,6 +18,9 @@ _INTRODUCTION = """\
 
 This page is made by `python -m datamcp.config.reference`; do not edit it by hand.
 
+Every setting is read and checked. Those that this version acts on are listed in
+[Run it](../how-to/running.md#settings-that-take-effect).
+
 ## Where settings come from
 
 Each source is laid over those before it. Mappings are merged key by key; lists are replaced.

@@ -1,7 +1,7 @@
 """What runs inside `celery -A datamcp beat`.
 
 Any number of beats may run: each sweeps the ledger for tasks that are due or whose message was
-lost. Entries of Celery's own `beat_schedule` are sent as Celery does.
+lost. Entries of Celery's own `beat_schedule` are sent as Celery does, by each beat.
 """
 
 from typing import Any

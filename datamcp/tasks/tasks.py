@@ -46,7 +46,8 @@ class Tasks:
 
         Raises UnknownTaskTypeError, InvalidParametersError or IdempotencyConflictError with
         nothing written, and BackendUnavailable if the database is away. A broker that is away is
-        no error: the task waits in the ledger and is published once the broker is back.
+        no error: the task waits in the ledger and is published once the broker is back. A task
+        that asks for retries is refused with TaskError.
         """
         return self.submit(task).task_id
 
