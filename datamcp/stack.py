@@ -113,15 +113,16 @@ class Stack:
 
         Raises StackError once one has died too often.
         """
-        if self._valkey is not None and self._valkey.pid is None:
-            self._count("broker", "the embedded broker died")
-            self._valkey.restart()
         dead = self._supervisor.exits()
+        broker = None if self._valkey is None else self._valkey.ended
+        if self._valkey is not None and broker is not None:
+            self._count(broker.name, str(broker))
+            self._valkey.restart()
         for ended in dead:
             log = self._supervisor[ended.name].log_path
             self._count(ended.name, f"{ended}; its log is {log}")
             self._start(self._processes[ended.name])
-        return dead
+        return [*dead, broker] if broker else dead
 
     def stop(self) -> None:
         """Stop all processes but the broker."""

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 from datamcp.errors import BackendUnavailable
 from datamcp.infra.embedded.folder import make_private_folder, remove_folder
 from datamcp.infra.leash import User
-from datamcp.infra.processes import Child, spawn
+from datamcp.infra.processes import Child, Exit, spawn
 
 _POLL = 0.02  # seconds
 
@@ -53,6 +53,11 @@ class EmbeddedServer(ABC):
     def pid(self) -> int | None:
         """The server's process id, or None if it does not run."""
         return self._child.pid if self._child is not None and self._child.is_alive else None
+
+    @property
+    def ended(self) -> Exit | None:
+        """How the server ended, if it did so by itself."""
+        return None if self._child is None else self._child.poll()
 
     def start(self) -> Self:
         """Start the server and return when it answers.

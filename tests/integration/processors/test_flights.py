@@ -1,15 +1,12 @@
 """The flights pipeline's numbers, against an independent computation over the same files."""
 
-import csv
-import gzip
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.flights_oracle import FlightsOracle, Measures, Record, read
+from support.flights_month import assert_equal_to_oracle, write_month
+from support.flights_oracle import FlightsOracle, Record, read
 from support.steps import Row, StepRunner, read_parquet
 
 from datamcp.storage.roots import PACKAGE_ROOT
@@ -30,7 +27,7 @@ def january(tmp_path_factory: pytest.TempPathFactory) -> StepRunner:
 
 def test_real_month_equals_oracle(january: StepRunner) -> None:
     """Every number of every step is what plain Python computes from the shipped files."""
-    assert_equal_to_oracle(january, FlightsOracle(read(JANUARY), DATA))
+    assert_equal_to_oracle(january.rows, FlightsOracle(read(JANUARY), DATA))
 
 
 def test_summary_is_the_tidy_union(january: StepRunner) -> None:
@@ -88,7 +85,7 @@ def test_damaged_rows_are_set_aside(tmp_path: Path) -> None:
     assert runner.results["flights"].records_rejected == len(DAMAGES) + 1
     bad = {index * 100 for index in range(len(DAMAGES))}
     good = [flight for index, flight in enumerate(flights) if index not in bad]
-    assert_equal_to_oracle(runner, FlightsOracle(good, DATA))
+    assert_equal_to_oracle(runner.rows, FlightsOracle(good, DATA))
 
 
 def test_other_month_without_most_values(tmp_path: Path) -> None:
@@ -104,7 +101,7 @@ def test_other_month_without_most_values(tmp_path: Path) -> None:
     ]
     assert runner.results["flights"].records_rejected == 0
     assert runner.rows("overall")[0]["mean_departure_delay"] is None
-    assert_equal_to_oracle(runner, FlightsOracle(plain, DATA))
+    assert_equal_to_oracle(runner.rows, FlightsOracle(plain, DATA))
 
 
 def test_clock_changes_keep_hours_apart(tmp_path: Path) -> None:
@@ -119,7 +116,7 @@ def test_clock_changes_keep_hours_apart(tmp_path: Path) -> None:
     runner = StepRunner(tmp_path)
     runner.run_pipeline("flights", {"month": "2013_11", "data": str(tmp_path)})
     assert runner.rows("overall")[0]["flights"] == len(shifted)
-    assert_equal_to_oracle(runner, FlightsOracle(shifted, DATA))
+    assert_equal_to_oracle(runner.rows, FlightsOracle(shifted, DATA))
 
 
 def changed(**values: str | None) -> Damage:
@@ -162,37 +159,3 @@ def in_june(flight: Record) -> Record:
             "time_hour": instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
     )
-
-
-def write_month(path: Path, flights: list[Record], line_end: str = "\n") -> None:
-    """Write flights as the shipped files are written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(flights[0]), lineterminator=line_end)
-    writer.writeheader()
-    writer.writerows(
-        {name: "NA" if value is None else value for name, value in flight.items()}
-        for flight in flights
-    )
-    path.write_bytes(gzip.compress(text.getvalue().encode()))
-
-
-def assert_equal_to_oracle(runner: StepRunner, oracle: FlightsOracle) -> None:
-    """Compare every number of every branch, to nine digits."""
-    weather: dict[str, list[Row]] = {"wind": [], "precipitation": []}
-    for row in runner.rows("by_weather"):
-        weather[row["factor"]].append(row)
-    assert_rows({"all": oracle.overall()}, {"all": runner.rows("overall")[0]})
-    assert_rows(oracle.by_carrier(), {row["carrier"]: row for row in runner.rows("by_carrier")})
-    assert_rows(oracle.by_hour(), {row["hour"]: row for row in runner.rows("by_hour")})
-    assert_rows(oracle.by_wind(), {row["band"]: row for row in weather["wind"]})
-    assert_rows(oracle.by_precipitation(), {row["band"]: row for row in weather["precipitation"]})
-
-
-def assert_rows(expected: Mapping[Any, Measures], got: Mapping[Any, Row]) -> None:
-    """Compare the measures of groups; columns that name the group are not looked at."""
-    assert got.keys() == expected.keys()
-    for group, measures in expected.items():
-        for name, value in measures.items():
-            wanted = pytest.approx(value, rel=1e-9, abs=0) if isinstance(value, float) else value
-            assert got[group][name] == wanted, (group, name)
