@@ -107,7 +107,8 @@ def _cell(value: Any) -> str:
         case int():
             return f"{value:,}"
         case float() | Decimal():
-            return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3f}"
+            number = float(value)
+            return f"{number:,.2f}" if abs(number) >= 1 or number == 0 else f"{number:.3f}"
         case datetime() | date():
             return value.isoformat()
     return str(value).replace("|", "\\|").replace("\n", " ")
