@@ -5,7 +5,7 @@ from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, Terminated, WorkerLostError
 from celery import Task as CeleryTask
-from celery.exceptions import Ignore, TaskPredicate
+from celery.exceptions import Ignore, InvalidTaskError, TaskPredicate
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
@@ -37,8 +37,14 @@ class LedgerRequest(Request):  # type: ignore[misc]
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Read the message, and make a fence for it."""
-        super().__init__(*args, **kwargs)
+        """Read the message, and make a fence for it.
+
+        Raises InvalidTaskError for one that can't be read: the worker drops it, and lives.
+        """
+        try:
+            super().__init__(*args, **kwargs)
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            raise InvalidTaskError(f"not a task's message: {error}") from error
         self.fence = new_token()
         self._request_dict[_FENCE] = self.fence
 

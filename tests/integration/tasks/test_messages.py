@@ -4,8 +4,6 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 from kombu import Producer
-from redis import Redis
-from support.brokers import RedisServer
 from support.eventually import eventually
 from support.workers import SOON, Installation, foreign_app, on_database, words_in
 
@@ -164,7 +162,7 @@ def as_bad_body(installed: Installation, foreign: Celery) -> None:
     """Send a task whose arguments are no arguments."""
     with foreign.connection() as connection:
         Producer(connection).publish(
-            "nonsense",
+            "nonsense",  # not three things
             routing_key="lab",
             serializer="json",
             headers={"task": "lab.echo", "id": str(uuid4()), "lang": "py"},
@@ -226,14 +224,3 @@ def test_a_message_that_makes_no_sense_does_no_harm(
     for gate in gates:
         gate.open()
     assert all(tasks.result(task_id, timeout=SOON).success for task_id in task_ids)
-
-
-def test_a_message_that_is_no_message_does_no_harm(
-    installed: Installation, worker: Child, redis_server: RedisServer
-) -> None:
-    """Not even bytes that no messaging library has written."""
-    with Redis.from_url(redis_server.redis_url) as redis:
-        key = installed.settings["broker.key_prefix"] + "lab"
-        redis.lpush(key, b"\xff\x00 nonsense", b"[]", b"{}", b'{"body": 1}')
-    all_is_done(installed)
-    assert worker.is_alive
