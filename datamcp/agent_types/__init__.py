@@ -1,1 +1,1 @@
-"""The product's own agents. `research` reads and reports."""
+"""The product's own agents. `research` writes reports of tables."""

@@ -1,1 +1,1 @@
-"""Schedules. `beat` is the scheduler of `celery -A datamcp beat`."""
+"""Schedules: for now `beat` alone, what runs inside `celery -A datamcp beat`."""

@@ -24,8 +24,9 @@ from pathlib import Path
 import yaml
 
 from datamcp.config.loader import load
-from datamcp.infra.processes import Supervisor
+from datamcp.infra.processes import Child, Supervisor
 from datamcp.pipelines.loader import parse
+from support.eventually import eventually
 from support.source import REPOSITORY
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -74,6 +75,7 @@ class Reader:
         self._folder = folder
         self._supervisor = supervisor
         self._last_code = 0
+        self._starting: list[str] = []
 
     def follow(self, block: Block) -> None:
         """Carry out one example; AssertionError if it does not do what the page says."""
@@ -135,12 +137,25 @@ class Reader:
         return self._run(["bash", "-c", command])
 
     def _serve(self, command: str) -> None:
-        # Nobody waits until it is up: what follows in the page waits for what it does.
         log = self._folder / f"{re.sub(r'[^a-z]+', '-', command)}.log"
         argv = ["bash", "-c", f"exec {command}"]
         self._supervisor.start(command, argv, log_path=log, env=self._environment, cwd=self._folder)
+        if " worker" in command:
+            self._starting.append(command)
+
+    def _await_workers(self) -> None:
+        """Wait until those that were started serve; they start side by side."""
+        while self._starting:
+            worker = self._supervisor[self._starting.pop()]
+
+            def serves(worker: Child = worker) -> bool:
+                assert worker.is_alive, worker.log_tail(20)
+                return " ready." in worker.log_path.read_text()
+
+            eventually(serves, timeout=_TIMEOUT)
 
     def _run(self, argv: Sequence[str]) -> tuple[str, int]:
+        self._await_workers()
         told = subprocess.run(
             argv,
             cwd=self._folder,
