@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -111,6 +112,13 @@ def _prepare_worker(instance: Any = None, **_fields: Any) -> None:
             else runtime.config.agents[app.pool_to_serve].queues
         )
         app.amqp.queues.select([*queues, *extra])
+    signals.worker_shutting_down.connect(partial(_note_interrupt, instance), weak=False)
+
+
+def _note_interrupt(worker: Any, sig: str = "", **_fields: Any) -> None:
+    """Let a worker that Ctrl-C ends say so by its exit code; Celery's is that of a failure."""
+    if sig == "SIGINT":
+        signals.worker_shutdown.connect(lambda **_: setattr(worker, "exitcode", 130), weak=False)
 
 
 def _prepare_beat(sender: Any = None, **_fields: Any) -> None:
