@@ -57,7 +57,8 @@ class AllowedRoots:
 
     def _outside(self, path: str) -> ProcessingError:
         return ProcessingError(
-            f"{path!r} is outside of storage.allowed_roots ({_listed(self._writable)})"
+            f"{path!r} is outside of storage.allowed_roots ({_listed(self._writable)}); "
+            "add its folder there"
         )
 
 
