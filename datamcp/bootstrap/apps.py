@@ -156,7 +156,6 @@ def _task(runtime: Runtime, name: str) -> LedgerTask:
         "executor": runtime.executor,
         "settler": runtime.settler,
         "abstract": False,
-        "queue": kind.queue,
     }
     task = type(kind.name, (LedgerTask,), members)()
     registered: LedgerTask = runtime.app.register_task(task)

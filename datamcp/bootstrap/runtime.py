@@ -34,6 +34,7 @@ from datamcp.pipelines.trigger import Trigger
 from datamcp.processors.registry import ProcessorRegistry
 from datamcp.storage.artifacts import ArtifactStore
 from datamcp.storage.roots import AllowedRoots
+from datamcp.tasks.answer import BackendAnswers
 from datamcp.tasks.celery_app import LedgerCelery
 from datamcp.tasks.claim import Claimer
 from datamcp.tasks.depths import BrokerDepths
@@ -133,6 +134,7 @@ def build(config: GlobalConfig) -> Runtime:
         continuation=runs,
         publisher=publisher,
         notifier=notifier,
+        answers=BackendAnswers(app, telemetry),
         telemetry=telemetry,
     )
     enqueuer = Enqueuer(

@@ -12,6 +12,7 @@ same for plain Celery calls. `worker` is the Celery side of a worker: it hands m
 which asks the ledger whether they may start; `execute` runs what was claimed, on an event loop
 of `loop` where it is async; `settle` ends it.
 
-`notify` tells that something has ended, `waiter` hears it. `reconcile` sends what is due or was
-lost, and asks `depths` what the broker still has. `tasks` is the façade, `rt.tasks`.
+`notify` tells that something has ended, `waiter` hears it; `answer` tells the callers of plain
+Celery calls. `reconcile` sends what is due or was lost, and asks `depths` what the broker still
+has. `tasks` is the façade, `rt.tasks`.
 """

@@ -119,7 +119,9 @@ class Settled:
     run_id: str | None
     step_id: str | None
     downstreams: str | None  # JSON list of step ids
+    error_code: str | None
     error_message: str | None
+    celery_result: bool
     is_repeat: bool = False  # the same finish had already been written
 
 
@@ -164,7 +166,9 @@ _SETTLED = (
     tasks.c.run_id,
     tasks.c.step_id,
     tasks.c.downstreams,
+    tasks.c.error_code,
     tasks.c.error_message,
+    tasks.c.celery_result,
 )
 
 
@@ -406,7 +410,5 @@ def is_of_run(run_id: str) -> ColumnElement[bool]:
 
 
 def _settled(row: Sequence[Any], *, is_repeat: bool = False) -> Settled:
-    task_id, state, run_id, step_id, downstreams, error_message = row
-    return Settled(
-        task_id, State(state), run_id, step_id, downstreams, error_message, is_repeat=is_repeat
-    )
+    fields = dict(zip((column.name for column in _SETTLED), row, strict=True))
+    return Settled(**{**fields, "state": State(fields["state"])}, is_repeat=is_repeat)

@@ -64,6 +64,14 @@ class Notifier(Protocol):
         ...
 
 
+class Answers(Protocol):
+    """Tells the callers of plain Celery calls of ends that Celery does not see (protocol R14)."""
+
+    def answer(self, settled: Sequence[Settled]) -> None:
+        """Answer those of these tasks that are plain calls."""
+        ...
+
+
 class Continuation(Protocol):
     """What follows a step that is settled: the run it belongs to (protocol R12)."""
 

@@ -12,7 +12,7 @@ from datamcp.errors import BackendUnavailable
 from datamcp.infra.database import Condition, Connection
 from datamcp.tasks.ledger import Hint, Settled, TaskLedger
 from datamcp.tasks.outcome import Ending
-from datamcp.tasks.ports import NOTHING, Continuation, FollowUp, Notifier, Publisher
+from datamcp.tasks.ports import NOTHING, Answers, Continuation, FollowUp, Notifier, Publisher
 from datamcp.tasks.states import State
 from datamcp.telemetry import Telemetry
 
@@ -31,6 +31,7 @@ class Settler:
         continuation: Continuation,
         publisher: Publisher,
         notifier: Notifier,
+        answers: Answers,
         telemetry: Telemetry,
     ) -> None:
         """Take the ledger, and those who act on what it says."""
@@ -38,6 +39,7 @@ class Settler:
         self._continuation = continuation
         self._publisher = publisher
         self._notifier = notifier
+        self._answers = answers
         self._telemetry = telemetry
 
     def finish(
@@ -60,6 +62,8 @@ class Settler:
             self._telemetry.emit("task.claim_lost", task_id=task_id)
             return None
         goes_on = is_carried and settled.state is State.SUCCEEDED
+        if settled.state is State.CANCELLED:
+            self._answers.answer([settled])  # any other end Celery stores itself
         self._tell([settled], follow_up, is_carried=goes_on)
         return settled
 
@@ -68,6 +72,7 @@ class Settler:
         with self._ledger.database.transaction() as connection:
             settled = self._ledger.cancel(connection, where)
             follow_up = self._follow(connection, settled)
+        self._answers.answer(settled)
         self._tell(settled, follow_up)
         return settled
 
@@ -78,6 +83,7 @@ class Settler:
             follow_up = self._follow(connection, settled)
         for hint in queued:
             self._telemetry.emit("task.worker_lost", task_id=hint.task_id, task_type=hint.task_type)
+        self._answers.answer(settled)
         self._tell(settled, follow_up)
         self._send(queued)
         return queued
