@@ -148,7 +148,7 @@ def build(config: GlobalConfig) -> Runtime:
     executor = Executor(
         types=types,
         ledger=ledger,
-        claimer=Claimer(ledger=ledger, enqueuer=enqueuer),
+        claimer=Claimer(ledger=ledger, enqueuer=enqueuer, telemetry=telemetry),
         settler=settler,
         continuation=runs,
         artifacts=artifacts,

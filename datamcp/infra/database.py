@@ -5,6 +5,7 @@ socket. Driver errors that mean "not there" become BackendUnavailable.
 """
 
 import os
+import select
 import sqlite3
 import weakref
 from collections.abc import Iterator
@@ -160,7 +161,7 @@ def means_unavailable(error: exc.SQLAlchemyError) -> bool:
 def _make_engine(url: URL, pool_size: int) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _make_sqlite(url, pool_size)
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -169,6 +170,17 @@ def _make_engine(url: URL, pool_size: int) -> Engine:
         pool_use_lifo=True,
         connect_args={"connect_timeout": _CONNECT_TIMEOUT, "application_name": "datamcp"},
     )
+    event.listen(engine, "checkout", _refuse_dead)
+    return engine
+
+
+def _refuse_dead(connection: Any, _record: object, _proxy: object) -> None:
+    # A ping without the round trip: an idle server speaks only to say that it is going. The pool
+    # then opens another connection.
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    if poll.poll(0):
+        raise exc.DisconnectionError("the server has closed an idle connection")
 
 
 def _make_sqlite(url: URL, pool_size: int) -> Engine:

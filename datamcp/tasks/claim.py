@@ -11,7 +11,11 @@ from typing import Any
 
 from datamcp.tasks.enqueue import Enqueuer, PlainCall
 from datamcp.tasks.ledger import Claimed, TaskLedger
+from datamcp.tasks.patience import patiently
 from datamcp.tasks.task import Task
+from datamcp.telemetry import Telemetry
+
+_PATIENCE = (0.1, 0.5, 1.0)  # seconds between the tries of one claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,24 @@ class Delivery:
 class Claimer:
     """Turns deliveries into claims."""
 
-    def __init__(self, *, ledger: TaskLedger, enqueuer: Enqueuer) -> None:
+    def __init__(self, *, ledger: TaskLedger, enqueuer: Enqueuer, telemetry: Telemetry) -> None:
         """Take the ledger, and who checks and inserts what is adopted."""
         self._ledger = ledger
         self._enqueuer = enqueuer
+        self._telemetry = telemetry
 
     def claim(self, delivery: Delivery) -> Claimed | None:
-        """Claim the task of a message; None if it may not start, now or ever again."""
+        """Claim the task of a message; None if it may not start, now or ever again.
+
+        A database that is away is tried again, for a moment: with one fence, two claims are one.
+        """
+        return patiently(
+            lambda: self._claim(delivery),
+            _PATIENCE,
+            lambda error: self._telemetry.emit("task.claim_delayed", reason=error.reason),
+        )
+
+    def _claim(self, delivery: Delivery) -> Claimed | None:
         if not delivery.is_hint:
             self._adopt(delivery)
         return self._ledger.claim(delivery.task_id, delivery.fence, delivery.agent_id)

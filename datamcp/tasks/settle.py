@@ -5,13 +5,13 @@ others must hear of it leaves after the commit (protocol R2, R9, R12).
 """
 
 from collections.abc import Callable, Sequence
-from threading import Event
 from typing import TypeVar
 
 from datamcp.errors import BackendUnavailable
 from datamcp.infra.database import Condition, Connection
 from datamcp.tasks.ledger import Hint, Settled, TaskLedger
 from datamcp.tasks.outcome import Ending
+from datamcp.tasks.patience import patiently
 from datamcp.tasks.ports import NOTHING, Answers, Continuation, FollowUp, Notifier, Publisher
 from datamcp.tasks.states import State
 from datamcp.telemetry import Telemetry
@@ -78,9 +78,13 @@ class Settler:
 
     def give_back(self, where: Condition) -> list[Hint]:
         """Return to the queue what a dead worker was running (protocol R10)."""
-        with self._ledger.database.transaction() as connection:
-            queued, settled = self._ledger.give_back(connection, where)
-            follow_up = self._follow(connection, settled)
+
+        def write() -> tuple[list[Hint], list[Settled], FollowUp]:
+            with self._ledger.database.transaction() as connection:
+                queued, settled = self._ledger.give_back(connection, where)
+                return queued, settled, self._follow(connection, settled)
+
+        queued, settled, follow_up = self._patiently(write)
         for hint in queued:
             self._telemetry.emit("task.worker_lost", task_id=hint.task_id, task_type=hint.task_type)
         self._answers.answer(settled)
@@ -109,10 +113,8 @@ class Settler:
             self._telemetry.emit("task.publish_failed", count=len(hints), reason=error.reason)
 
     def _patiently(self, write: Callable[[], T]) -> T:
-        for pause in _PATIENCE:
-            try:
-                return write()
-            except BackendUnavailable as error:
-                self._telemetry.emit("task.finish_delayed", reason=error.reason)
-                Event().wait(pause)
-        return write()
+        return patiently(
+            write,
+            _PATIENCE,
+            lambda error: self._telemetry.emit("task.finish_delayed", reason=error.reason),
+        )

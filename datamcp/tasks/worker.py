@@ -5,15 +5,15 @@ from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, Terminated, WorkerLostError
 from celery import Task as CeleryTask
-from celery.exceptions import Ignore, InvalidTaskError, TaskPredicate
+from celery.exceptions import Ignore, InvalidTaskError, Reject, TaskPredicate
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
-from datamcp.errors import DatamcpError, TaskExecutionError
+from datamcp.errors import BackendUnavailable, DatamcpError, TaskExecutionError
 from datamcp.tasks.celery_app import unawaited
 from datamcp.tasks.claim import Delivery
 from datamcp.tasks.enqueue import PlainCall
-from datamcp.tasks.execute import Executor
+from datamcp.tasks.execute import Execution, Executor
 from datamcp.tasks.ledger import is_claim
 from datamcp.tasks.outcome import Cancel, Done, Fail, Outcome, TimedOut, settle
 from datamcp.tasks.publish import HINT, TIMEOUT_GRACE, canvas_of
@@ -115,13 +115,21 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             plain=None if is_hint else _plain_call(request),
         )
         unawaited.set(False)
-        execution = self.executor.execute(delivery)
+        execution = self._execute(delivery)
         if execution is None or execution.state is State.CANCELLED:
             raise Ignore
         unawaited.set(execution.is_step)  # holds for what Celery sends next: the rest of a canvas
         if execution.is_step and execution.state is not State.SUCCEEDED:
             self.request.chord = None  # the ledger decides about the body; Celery would only log
         return self._answer(execution.outcome)
+
+    def _execute(self, delivery: Delivery) -> Execution | None:
+        try:
+            return self.executor.execute(delivery)
+        except BackendUnavailable as error:
+            if delivery.is_hint:
+                raise Ignore from error  # its row stays, and will be sent again (R4)
+            raise Reject(str(error), requeue=True) from error  # it may not be in the ledger yet
 
     def _answer(self, outcome: Outcome) -> Any:
         match outcome:

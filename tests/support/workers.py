@@ -195,6 +195,11 @@ class Installation:
         """Return a new path."""
         return self.folder / f"file-{uuid4().hex}"
 
+    def logs(self) -> str:
+        """Return all that its processes have written."""
+        logs = sorted(self.folder.glob("*.log"))
+        return "\n".join(log.read_text(errors="replace") for log in logs)
+
     def run(self, task_type: str, **parameters: object) -> TaskResult:
         """Run a task to its end."""
         tasks = self.runtime.tasks
