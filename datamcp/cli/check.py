@@ -77,7 +77,8 @@ def _files(config: GlobalConfig) -> Iterator[Finding]:
     for root in config.storage.allowed_roots:
         if not Path(root).is_dir():
             yield _warning("files", f"storage.allowed_roots: there is no folder {root}")
-    if not os.access(_nearest(state), os.W_OK):
+    above = _nearest(state)
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
         yield _error("state folder", f"system.state_dir: {state} can't be written to")
 
 

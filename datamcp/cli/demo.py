@@ -52,14 +52,13 @@ def demo(ctx: click.Context, timeout: float, as_json: bool) -> None:
     from datamcp.cli.demo_run import DemoRun
     from datamcp.stack import Stack, beat, worker
 
-    signal.signal(signal.SIGTERM, _leave)
     shown = messages() if as_json else console()
     loaded = session().load()
     session().warn()
     definition = load_pipeline(loaded.directory / "pipelines" / f"{PIPELINE}.yaml")
     processes = [worker(PIPELINES, 2), worker(AGENT, 1), beat()]
     stack = Stack(loaded.config, processes, overrides=session().overrides)
-    with stack, _runtime(stack) as runtime:
+    with _obeying_sigterm(), stack, _runtime(stack) as runtime:
         run = DemoRun(stack, runtime, shown, command=session().command)
         runtime.pipelines.sync.register_pipeline(definition)
         stack.start()
@@ -85,6 +84,16 @@ def _runtime(stack: "Stack") -> "Iterator[Runtime]":
     with connect(load(overrides=overrides).config) as runtime:
         runtime.depths.ready(PIPELINES)  # a broker that is away is told now, not in a worker's log
         yield runtime
+
+
+@contextmanager
+def _obeying_sigterm() -> Iterator[None]:
+    """Turn SIGTERM into an exception, so that what was started is stopped."""
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _leave(*_signal: object) -> NoReturn:

@@ -113,7 +113,7 @@ def fields_table(fields: Sequence[tuple[str, object]]) -> Table:
 
 def list_table(columns: Sequence[str], *, whole: Sequence[str]) -> Table:
     """Return an empty table of one thing a row; the columns `whole` are never cut or folded."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         table.add_column(name, no_wrap=name in whole, overflow="fold")
     return table

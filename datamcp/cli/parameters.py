@@ -77,7 +77,7 @@ def read_document(document: str | None) -> dict[str, Any]:
     try:
         value = json.loads(_text(document))
     except OSError as error:
-        raise click.UsageError(f"--parameters: {error.strerror}: {error.filename}") from error
+        raise click.UsageError(f"--parameters: {error.strerror}: {error.filename!r}") from error
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--parameters is not JSON: {error}") from error
     if not isinstance(value, dict):

@@ -31,7 +31,7 @@ def read_stack(state_dir: Path, name: str) -> tuple[Layer, list[Problem]]:
     path = state_dir / STACK_FILE
     try:
         content = _parse(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Layer(Rank.RUNNING_STACK), []
     except (OSError, ValueError, RecursionError):
         return Layer(Rank.RUNNING_STACK), [Problem("", f"{name}: is no record of a stack; ignored")]
