@@ -75,9 +75,9 @@ class DemoRun:
         def look() -> PipelineStatus:
             return pipelines.monitor_execution(run_id)
 
-        self._line("run", run_id)
-        self._shown.print()
         try:
+            self._line("run", run_id)
+            self._shown.print()
             return follow(self._shown, look, self._clock, each_look=tend, is_kept=True)
         except (StackError, BackendUnavailable) as error:
             steps = [name for name, step in look().tasks.items() if step.state not in FINAL]

@@ -1,4 +1,5 @@
 import gzip
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -140,3 +141,27 @@ def test_wrong_parameters_start_nothing(user: Shell, words: list[str], said: str
     assert (ran.code, ran.stdout) == (2, "")
     assert ran.error == f"Error: invalid parameters for flights: {said}"
     assert user.run("datamcp", "pipeline", "runs", "--json").json == before
+
+
+def test_a_run_is_shown_live_on_a_terminal(user: Shell) -> None:
+    """Its table is drawn over itself while it runs, and left once, in colour, at the end."""
+    code, written = user.run_on_terminal("datamcp", "pipeline", "trigger", "flights", "--wait")
+    assert code == 0
+    assert written.count("read_flights") > 2
+    assert "\x1b[32msucceeded" in written
+    *_, last = written.split("\x1b[2K")
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", last).splitlines()
+    assert sum("read_flights" in line for line in lines) == 1
+    assert max(len(line.rstrip()) for line in lines) <= 80
+
+
+@pytest.mark.parametrize("words", ["pipeline list", "pipeline runs --json", "config show"])
+@pytest.mark.parametrize(("reader", "lines"), [("head -n 1", 1), ("true", 0)])
+def test_a_reader_that_has_enough_is_no_error(
+    user: Shell, words: str, reader: str, lines: int
+) -> None:
+    """A pipe that is closed early, or at once, ends the command without a word."""
+    ran = user.run("sh", "-c", f"{user.programs}/datamcp {words} | {reader}")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert len(ran.stdout.splitlines()) == lines
+    assert "\x1b" not in ran.stdout

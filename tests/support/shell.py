@@ -1,11 +1,16 @@
 """A user's shell: programs run in a folder of their own, and what they leave running is seen."""
 
+import fcntl
 import json
+import os
+import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -91,6 +96,28 @@ class Shell:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def run_on_terminal(self, *words: str, columns: int = 80) -> tuple[int, str]:
+        """Run a program on a terminal, and return its exit code and all that it wrote there."""
+        ours, its = pty.openpty()
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        process = subprocess.Popen(
+            [self.programs / words[0], *words[1:]],
+            cwd=self.folder,
+            env={**self.environment, "TERM": "xterm-256color"},
+            stdin=its,
+            stdout=its,
+            stderr=its,
+        )
+        os.close(its)
+        written = b""
+        with ended(process):
+            with suppress(OSError):  # so Linux tells that the other end is closed
+                while chunk := os.read(ours, 65_536):
+                    written += chunk
+            process.wait(30)
+        os.close(ours)
+        return process.returncode, written.decode()
 
     @contextmanager
     def running(self, *words: str, sign: str) -> Iterator[subprocess.Popen[bytes]]:
