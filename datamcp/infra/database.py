@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +29,7 @@ from sqlalchemy import (
 from datamcp.errors import BackendUnavailable, ConfigError
 
 _BUSY_TIMEOUT = 15.0  # seconds that SQLite waits for another writer
+_WAL_TRIES = 300  # in that time
 _CONNECT_TIMEOUT = 5  # seconds
 _AUTOCOMMIT = "datamcp_autocommit"
 
@@ -203,9 +204,24 @@ def _make_sqlite(url: URL, pool_size: int) -> Engine:
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver's own BEGINs come too late for us (bugs.python.org/issue9924): we send them.
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # While processes open a new file together, this fails at once: the busy timeout does not hold
+    # for a change of the mode.
+    for _ in range(_WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            Event().wait(_BUSY_TIMEOUT / _WAL_TRIES)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:

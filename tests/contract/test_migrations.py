@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -66,6 +67,24 @@ def test_the_migrations_make_what_the_tables_say(database: Database) -> None:
     with database.transaction() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, pipelines.metadata) == []
+
+
+def test_a_new_sqlite_file_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    """Whoever comes while another makes the file waits, as for any other writer."""
+
+    def open_together(path: Path, barrier: threading.Barrier) -> str | None:
+        database = Database(f"sqlite:///{path}")
+        barrier.wait()
+        try:
+            return migrate.look(database).found
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        for number in range(30):
+            args = (tmp_path / f"{number}.db", threading.Barrier(6))
+            opened = [threads.submit(open_together, *args) for _ in range(6)]
+            assert [one.result() for one in opened] == [None] * 6
 
 
 def test_many_that_migrate_at_once_wait_for_one(blank_database_url: str) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from shutil import copyfile
 from uuid import uuid4
 
-import psutil
 import pytest
 from celery import Celery
 
@@ -206,44 +205,46 @@ class Installation:
         task_id = tasks.enqueue(Task(task_type=task_type, parameters=parameters))
         return tasks.result(task_id, timeout=SOON)
 
-    def start_worker(self, name: str, *options: str) -> Child:
+    def start_worker(self, agent: str, *options: str) -> Child:
         """Start a worker of one agent type, and wait until it is ready."""
-        return self.start(f"worker-{name}", ("worker", "--agent", name, *options), " ready.")
-
-    def start_beat(self) -> Child:
-        """Start beat, and wait until it is ready."""
-        return self.start("beat", ("beat", "--pidfile", "", "--loglevel", "INFO"), "beat: Starting")
+        return self.start((f"worker-{agent}", worker(agent, *options)))[0]
 
     def start(
         self,
-        name: str,
-        arguments: Sequence[str],
-        sign: str,
-        *,
+        *processes: tuple[str, Sequence[str]],
         app: str = "datamcp",
         cwd: Path | None = None,
-    ) -> Child:
-        """Start a Celery program, and wait until its log shows a sign."""
-        name = f"{name}-{uuid4().hex[:6]}"
-        child = self.supervisor.start(
-            name,
-            [sys.executable, "-m", "celery", "-A", app, *arguments],
-            log_path=self.folder / f"{name}.log",
-            env=self.environment,
-            cwd=cwd or self.folder,
-        )
-
-        def is_ready() -> bool:
-            assert child.is_alive, child.log_tail(20)
-            return sign in child.log_path.read_text()
-
-        eventually(is_ready, timeout=START)
-        return child
+    ) -> list[Child]:
+        """Start Celery's workers or beats, at once, and wait until all are ready."""
+        children = [
+            self.supervisor.start(
+                (own_name := f"{name}-{uuid4().hex[:6]}"),
+                [sys.executable, "-m", "celery", "-A", app, *arguments],
+                log_path=self.folder / f"{own_name}.log",
+                env=self.environment,
+                cwd=cwd or self.folder,
+            )
+            for name, arguments in processes
+        ]
+        for child in children:
+            eventually(lambda child=child: is_ready(child), timeout=START)
+        return children
 
 
-def children_of(child: Child) -> list[int]:
-    """Return the pool processes of a worker."""
-    return [process.pid for process in psutil.Process(child.pid).children()]
+def worker(agent: str, *options: str) -> tuple[str, ...]:
+    """Return the command of a worker of one agent type."""
+    return ("worker", "--agent", agent, *options)
+
+
+BEAT = ("beat", "--pidfile", "", "--loglevel", "INFO")
+"""The command of beat."""
+
+
+def is_ready(child: Child) -> bool:
+    """Tell whether a worker or a beat does its work; fail if it has ended."""
+    assert child.is_alive, child.log_tail(20)
+    log = child.log_path.read_text(errors="replace")
+    return " ready." in log or "beat: Starting" in log
 
 
 @contextmanager

@@ -8,7 +8,15 @@ from support.brokers import RedisServer
 from support.databases import TestDatabases
 from support.eventually import eventually
 from support.outages import database_away, interrupt_database
-from support.workers import SOON, Installation, foreign_app, installation, on_database
+from support.workers import (
+    BEAT,
+    SOON,
+    Installation,
+    foreign_app,
+    installation,
+    on_database,
+    worker,
+)
 
 from datamcp import Task
 from datamcp.clock import SystemClock
@@ -27,8 +35,7 @@ def installed(
 ) -> Iterator[Installation]:
     """Have an installation on PostgreSQL with a worker and beat."""
     with on_database("postgresql", request, tmp_path_factory.mktemp("outages")) as found:
-        found.start_worker("lab")
-        found.start_beat()
+        found.start(("lab", worker("lab")), ("beat", BEAT))
         yield found
 
 
@@ -110,8 +117,7 @@ def test_a_task_is_durable_while_the_broker_is_away(sqlite_url: str, tmp_path: P
     with EmbeddedValkey() as valkey:
         server = RedisServer(valkey.redis_url, valkey.broker_url)
         with installation(folder, server, sqlite_url) as installed:
-            installed.start_worker("lab")
-            installed.start_beat()
+            installed.start(("lab", worker("lab")), ("beat", BEAT))
             assert installed.run("lab.echo", value=1).data == 1
             assert valkey.pid is not None
             os.kill(valkey.pid, signal.SIGKILL)

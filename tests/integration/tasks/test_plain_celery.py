@@ -1,13 +1,21 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from celery import chain, chord, group
 from support.eventually import eventually
-from support.workers import SOON, Installation, foreign_app, on_database, words_in
+from support.workers import (
+    BEAT,
+    SOON,
+    Installation,
+    foreign_app,
+    on_database,
+    words_in,
+    worker,
+)
 
 from datamcp.errors import InvalidParametersError, TaskError
 from datamcp.tasks.states import State
@@ -21,9 +29,7 @@ def installed(
 ) -> Iterator[Installation]:
     """Have an installation with workers of both agents, and beat."""
     with on_database("postgresql", request, tmp_path_factory.mktemp("plain")) as found:
-        found.start_worker("bench")
-        found.start_worker("lab")
-        found.start_beat()
+        found.start(("bench", worker("bench")), ("lab", worker("lab")), ("beat", BEAT))
         yield found
 
 
@@ -212,15 +218,12 @@ def test_a_foreign_program_can_send_a_chain(installed: Installation) -> None:
 
 
 @pytest.mark.parametrize(
-    ("app", "arguments", "sign"),
-    [
-        ("workers.research", ("worker",), " ready."),
-        ("workers.pipelines", ("worker",), " ready."),
-        ("beat", ("beat", "--pidfile", "", "--loglevel", "INFO"), "beat: Starting"),
-    ],
+    ("app", "command"),
+    [("workers.research", ["worker"]), ("workers.pipelines", ["worker"]), ("beat", BEAT)],
 )
 def test_the_processes_of_a_deployment_start(
-    installed: Installation, app: str, arguments: tuple[str, ...], sign: str
+    installed: Installation, app: str, command: Sequence[str]
 ) -> None:
     """In a checkout their modules are what `celery -A` is given."""
-    installed.start("deployment", arguments, sign, app=app, cwd=CHECKOUT).stop(1)
+    (child,) = installed.start(("deployment", command), app=app, cwd=CHECKOUT)
+    child.stop(1)

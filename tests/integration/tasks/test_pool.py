@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.eventually import eventually
-from support.workers import SOON, Gate, Installation, on_database, words_in
+from support.workers import SOON, Gate, Installation, on_database, words_in, worker
 
 from datamcp import Task
 from datamcp.tasks.states import State
@@ -14,8 +14,7 @@ def installed(
 ) -> Iterator[Installation]:
     """Have an installation with two workers of one slot each, and no beat that sends twice."""
     with on_database("sqlite", request, tmp_path_factory.mktemp("pool")) as found:
-        found.start_worker("single")
-        found.start_worker("single")
+        found.start(("one", worker("single")), ("other", worker("single")))
         yield found
 
 

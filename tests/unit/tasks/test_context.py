@@ -1,0 +1,74 @@
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from datamcp.storage.artifacts import ArtifactStore
+from datamcp.tasks.context import TaskContext
+from datamcp.tasks.task import Task
+
+
+class Caller:
+    """Somebody who may ask for a cancel; it notes what it is told."""
+
+    def __init__(self) -> None:
+        """Begin without a wish."""
+        self.wants_cancel = False
+        self.told: list[float | None] = []
+
+    def beat(self, progress: float | None) -> bool:
+        """Take a heartbeat."""
+        self.told.append(progress)
+        return self.wants_cancel
+
+
+@pytest.fixture
+def caller() -> Caller:
+    """Return a caller."""
+    return Caller()
+
+
+@pytest.fixture
+def context(caller: Caller) -> TaskContext:
+    """Return the context of a task that knows the caller."""
+    return TaskContext(
+        task_id="1",
+        idempotency_key="1",
+        attempt=1,
+        deadline=datetime(2026, 1, 1, tzinfo=UTC),
+        agent_id="bench-1@here",
+        logger=logging.LoggerAdapter(logging.getLogger("test"), {}),
+        _task=lambda: Task(task_type="bench.add"),
+        _workspace=lambda: ArtifactStore("artifacts").workspace("run", "step", "1"),
+        _beat=caller.beat,
+    )
+
+
+@pytest.mark.parametrize("progress", [None, 0, 0.5, 1])
+def test_tells_how_far_the_work_is(
+    context: TaskContext, caller: Caller, progress: float | None
+) -> None:
+    """A heartbeat hands on the progress, which may be left out."""
+    context.heartbeat(progress)
+    assert caller.told == [progress]
+
+
+@pytest.mark.parametrize("progress", [-0.1, 1.1, float("nan"), float("inf")])
+def test_refuses_a_progress_that_is_none(
+    context: TaskContext, caller: Caller, progress: float
+) -> None:
+    """It is a part of one, so that everybody can draw it."""
+    with pytest.raises(ValueError, match="progress must be from 0 to 1, got"):
+        context.heartbeat(progress)
+    assert caller.told == []
+
+
+def test_remembers_that_it_was_cancelled(context: TaskContext, caller: Caller) -> None:
+    """A cancel is learnt at a heartbeat, and never unlearnt."""
+    caller.wants_cancel = True
+    assert not context.cancelled
+    context.heartbeat()
+    assert context.cancelled
+    caller.wants_cancel = False
+    context.heartbeat()
+    assert context.cancelled
