@@ -30,11 +30,14 @@ def command_line_app() -> LedgerCelery:
     """
     make_importable()
     try:
-        return assemble(build(load().config))
+        loaded = load()
+        app = assemble(build(loaded.config))
     except ConfigError as error:
         if click.get_current_context(silent=True) is None:
             raise
         refuse(error)
+    app.cautions = loaded.warnings
+    return app
 
 
 def worker_app(agent: str) -> LedgerCelery:
@@ -98,6 +101,7 @@ def _prepare_worker(instance: Any = None, **_fields: Any) -> None:
         return
     runtime: Runtime = app.runtime
     queues: Sequence[str] = [app.pool_to_serve] if app.pool_to_serve else runtime.types.queues()
+    _warn(app)
     with _refusing():
         app.require_broker()
         runtime.require_ledger()
@@ -126,10 +130,16 @@ def _prepare_beat(sender: Any = None, **_fields: Any) -> None:
     app = sender.app
     if not isinstance(app, LedgerCelery):
         return
+    _warn(app)
     with _refusing():
         app.require_broker()
         app.runtime.require_ledger()
         app.runtime.depths.ready(PIPELINES)
+
+
+def _warn(app: LedgerCelery) -> None:
+    for caution in app.cautions:
+        click.echo(f"warning: {caution}", file=sys.__stderr__)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from datamcp.clock import Clock, SystemClock
-from datamcp.errors import BackendUnavailable, TaskError
+from datamcp.errors import BackendUnavailable, Problem, TaskError
 from datamcp.tasks.enqueue import Enqueuer, PlainCall
 from datamcp.tasks.ledger import Hint
 from datamcp.tasks.publish import HINT, broker_errors, canvas_of, limits, transport_of
@@ -53,6 +53,8 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     pool_to_serve: str | None = None
     """The agent type that this app's workers serve; None for all."""
     has_broker: bool = True
+    cautions: Sequence[Problem] = ()
+    """What each start of a process repeats: what is allowed and yet dangerous."""
     telemetry: Telemetry = Telemetry()
     wall_clock: Clock = SystemClock()
 
