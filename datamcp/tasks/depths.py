@@ -1,5 +1,7 @@
 """How many messages are ready in a queue, asked of the broker."""
 
+from typing import Any
+
 from celery import Celery
 
 from datamcp.tasks.publish import broker_errors
@@ -17,9 +19,15 @@ class BrokerDepths:
         with (
             broker_errors(self._app),
             self._app.connection_or_acquire() as connection,
-            connection.channel() as channel,
+            _opened(connection).channel() as channel,
         ):
             # Not passively: on Redis, kombu 5.7 then takes every queue of an app with a key prefix
             # for one that does not exist (`Channel._has_queue` leaves the prefix out).
             declared = self._app.amqp.queues[queue].bind(channel).queue_declare()
             return int(declared.message_count)
+
+
+def _opened(connection: Any) -> Any:
+    """Open a connection, as one of the pool that failed before is closed and stays so by itself."""
+    connection.ensure_connection(max_retries=0)
+    return connection
