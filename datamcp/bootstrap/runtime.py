@@ -107,7 +107,8 @@ def build(config: GlobalConfig) -> Runtime:
     clock, telemetry = SystemClock(), Telemetry(LogSubscriber())
     database = Database(_database_url(config))
     artifacts = ArtifactStore(str(config.storage.artifacts_url))
-    processors = ProcessorTypes(_processors(config))
+    roots = AllowedRoots(config.storage.allowed_roots, artifacts=artifacts.root)
+    processors = ProcessorTypes(ProcessorRegistry(roots=roots, threads=1, memory_limit="1GiB"))
     agents = AgentTypes(config.agents, default_timeout=config.agent_manager.agent_timeout)
     types = InstalledTypes(agents, processors)
     app = make_app(config, types)
@@ -152,6 +153,7 @@ def build(config: GlobalConfig) -> Runtime:
         settler=settler,
         continuation=runs,
         artifacts=artifacts,
+        roots=roots,
         clock=clock,
         telemetry=telemetry,
         timeout_error=SoftTimeLimitExceeded,
@@ -248,11 +250,6 @@ def _result_url(config: GlobalConfig) -> str | None:
 
 def _counts_chords(config: GlobalConfig) -> bool:
     return _result_url(config) is not None
-
-
-def _processors(config: GlobalConfig) -> ProcessorRegistry:
-    roots = AllowedRoots(config.storage.allowed_roots)
-    return ProcessorRegistry(roots=roots, threads=1, memory_limit="1GiB")
 
 
 def _notices(

@@ -1,6 +1,6 @@
 """The folders that pipelines may read and write outside of the artifact store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from datamcp.errors import ProcessingError
@@ -16,10 +16,14 @@ class AllowedRoots:
     A path is judged by where it leads after following symbolic links.
     """
 
-    def __init__(self, roots: Iterable[str | Path]) -> None:
-        """Take the folders; a relative one is relative to the current folder, now."""
+    def __init__(self, roots: Iterable[str | Path], *, artifacts: Path | None = None) -> None:
+        """Take the folders, and the artifact store where that may be read, too.
+
+        A relative folder is relative to the current folder, now.
+        """
         self._writable = tuple(Path(root).resolve() for root in roots)
         self._readable = (*self._writable, PACKAGE_ROOT)
+        self._findable = self._readable if artifacts is None else (*self._readable, artifacts)
 
     def resolve(self, path: str) -> Path:
         """Return the existing file that `path` means.
@@ -27,16 +31,28 @@ class AllowedRoots:
         A relative path is looked for in each root in order. ProcessingError if there is no such
         file, or if it lies outside of the roots.
         """
+        return self._find(path, self._readable, Path.is_file, "file")
+
+    def find(self, path: str) -> Path:
+        """Return the existing file or folder that `path` means; artifacts of runs count, too.
+
+        ProcessingError as `resolve`.
+        """
+        return self._find(path, self._findable, Path.exists, "file or folder")
+
+    def _find(
+        self, path: str, roots: Sequence[Path], is_wanted: Callable[[Path], bool], kind: str
+    ) -> Path:
         wanted = _local(path)
-        candidates = [wanted] if wanted.is_absolute() else [r / wanted for r in self._readable]
+        candidates = [wanted] if wanted.is_absolute() else [root / wanted for root in roots]
         places = [_followed(candidate) for candidate in candidates]
-        inside = [place for place in places if _is_inside(place, self._readable)]
-        found = [place for place in inside if _is_file(place)]
+        inside = [place for place in places if _is_inside(place, roots)]
+        found = [place for place in inside if _holds(is_wanted, place)]
         if found:
             return found[0]
-        if not inside or any(_is_file(place) for place in places):
+        if not inside or any(_holds(is_wanted, place) for place in places):
             raise self._outside(path)
-        raise ProcessingError(f"no file {path!r}{self._searched(wanted)}")
+        raise ProcessingError(f"no {kind} {path!r}{self._searched(wanted)}")
 
     def destination(self, path: str) -> Path:
         """Return where the absolute `path` is to be written; the file need not exist yet.
@@ -76,9 +92,9 @@ def _followed(path: Path) -> Path:
         raise ProcessingError(f"cannot use {str(path)!r}: {error}") from error
 
 
-def _is_file(place: Path) -> bool:
+def _holds(condition: Callable[[Path], bool], place: Path) -> bool:
     try:
-        return place.is_file()
+        return condition(place)
     except OSError as error:
         raise ProcessingError(f"cannot read {str(place)!r}: {error.strerror}") from error
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from logging import Logger, LoggerAdapter
+from pathlib import Path
 
 from datamcp.storage.artifacts import Workspace
 from datamcp.tasks.task import Task
@@ -34,6 +35,7 @@ class TaskContext:
     _task: Callable[[], Task] = field(kw_only=True, repr=False)
     _workspace: Callable[[], Workspace] = field(kw_only=True, repr=False)
     _beat: Callable[[float | None], bool] = field(kw_only=True, repr=False)
+    _find: Callable[[str], Path] = field(kw_only=True, repr=False)
     _cancelled: bool = field(default=False, repr=False)
 
     @cached_property
@@ -48,6 +50,14 @@ class TaskContext:
         Raises ProcessingError if the task's id, which its caller chose, can't name a folder.
         """
         return self._workspace()
+
+    def find(self, path: str) -> Path:
+        """Return the existing file or folder that a parameter names.
+
+        It may lie inside `storage.allowed_roots`, in the artifacts of a run, or in the shipped
+        input (`data/…`). Raises ProcessingError for every other place, and if there is none.
+        """
+        return self._find(path)
 
     @property
     def cancelled(self) -> bool:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from datamcp.clock import Clock
 from datamcp.processors.processor import Output, ProcessingResult
 from datamcp.storage.artifacts import ArtifactStore, Workspace
+from datamcp.storage.roots import AllowedRoots
 from datamcp.tasks import context as contexts
 from datamcp.tasks.claim import Claimer, Delivery
 from datamcp.tasks.context import TaskContext
@@ -46,6 +47,7 @@ class Executor:
         settler: Settler,
         continuation: Continuation,
         artifacts: ArtifactStore,
+        roots: AllowedRoots,
         clock: Clock,
         telemetry: Telemetry,
         timeout_error: type[Exception],
@@ -57,6 +59,7 @@ class Executor:
         self._settler = settler
         self._continuation = continuation
         self._artifacts = artifacts
+        self._roots = roots
         self._clock = clock
         self._telemetry = telemetry
         self._timeout_error = timeout_error
@@ -129,6 +132,7 @@ class Executor:
             _task=lambda: _task(claimed, text),
             _workspace=lambda: self._workspace(claimed),
             _beat=lambda progress: self._beat(claimed, progress),
+            _find=self._roots.find,
         )
 
     def _workspace(self, claimed: Claimed) -> Workspace:

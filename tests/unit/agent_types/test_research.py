@@ -11,6 +11,7 @@ from datamcp.agent_types.research import ResearchAgent, Section, markdown_table
 from datamcp.errors import ProcessingError
 from datamcp.processors.processor import Output
 from datamcp.storage.artifacts import ArtifactStore
+from datamcp.storage.roots import AllowedRoots
 from datamcp.tasks import context as contexts
 from datamcp.tasks.context import TaskContext
 from datamcp.tasks.task import Task
@@ -30,6 +31,7 @@ def progress(tmp_path: Path) -> Iterator[list[float | None]]:
         _task=lambda: Task(task_type="research.report"),
         _workspace=lambda: ArtifactStore(str(tmp_path / "artifacts")).workspace("run", "a", 1),
         _beat=lambda value: bool(reported.append(value)),
+        _find=AllowedRoots([tmp_path]).find,
     )
     token = contexts.current.set(context)
     yield reported

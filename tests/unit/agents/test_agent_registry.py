@@ -11,6 +11,7 @@ from datamcp.agents.registry import AgentTypes
 from datamcp.config.agents import AgentConfig
 from datamcp.errors import ConfigError, UnknownTaskTypeError
 from datamcp.storage.artifacts import ArtifactStore
+from datamcp.storage.roots import AllowedRoots
 from datamcp.tasks.context import TaskContext
 from datamcp.tasks.ports import Call
 from datamcp.tasks.task import Task
@@ -88,6 +89,7 @@ def call(tmp_path: Path, agent_id: str, **parameters: object) -> Call:
         _task=lambda: Task(task_type="bench.add"),
         _workspace=lambda: ArtifactStore(str(tmp_path)).workspace("run", "step", "1"),
         _beat=lambda _progress: False,
+        _find=AllowedRoots([tmp_path]).find,
     )
     return Call(parameters, context, {})
 

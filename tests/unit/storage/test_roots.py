@@ -107,3 +107,16 @@ def test_no_roots_at_all() -> None:
     assert roots.resolve("data/airlines.csv").is_file()
     with pytest.raises(ProcessingError, match="none are set"):
         roots.resolve("/etc/passwd")
+
+
+def test_find_knows_folders_and_artifacts(bundle: Bundle) -> None:
+    """What a capability asks for may be a folder, or an artifact of a run; nothing else outside."""
+    roots = AllowedRoots([bundle.first], artifacts=bundle.second)
+    assert roots.find(str(bundle.second / "deep")) == bundle.second / "deep"
+    assert roots.find("first.csv") == bundle.first / "first.csv"
+    with pytest.raises(ProcessingError, match="is outside of"):
+        roots.find(str(bundle.around))
+    with pytest.raises(ProcessingError, match="is outside of"):
+        roots.resolve(str(bundle.second / "second.csv"))
+    with pytest.raises(ProcessingError, match="no file or folder 'nowhere'"):
+        roots.find("nowhere")

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from datamcp.storage.artifacts import ArtifactStore
+from datamcp.storage.roots import AllowedRoots
 from datamcp.tasks.context import TaskContext
 from datamcp.tasks.task import Task
 
@@ -41,6 +42,7 @@ def context(caller: Caller) -> TaskContext:
         _task=lambda: Task(task_type="bench.add"),
         _workspace=lambda: ArtifactStore("artifacts").workspace("run", "step", "1"),
         _beat=caller.beat,
+        _find=AllowedRoots([]).find,
     )
 
 
