@@ -40,7 +40,7 @@ def run_table(status: PipelineStatus, now: datetime) -> RenderableType:
             _count(step.records_out),
             _count(step.records_rejected or None),
         )
-    return Group(_headline(status, now), table, *_problems(status))
+    return Group(_headline(status, now), *_punctuality(status, now), table, *_problems(status))
 
 
 def runs_table(runs: Sequence[PipelineStatus], *, width: int, now: datetime) -> Table:
@@ -83,7 +83,7 @@ def pipelines_table(
 
 
 def _headline(status: PipelineStatus, now: datetime) -> Text:
-    since = status.started_at or status.created_at
+    since = min(now, status.started_at or status.scheduled_at or status.created_at)
     head = Text.assemble(
         (status.pipeline_id, "bold"),
         f" {status.run_id}  ",
@@ -92,6 +92,20 @@ def _headline(status: PipelineStatus, now: datetime) -> Text:
     )
     head.no_wrap = True
     return head
+
+
+def _punctuality(status: PipelineStatus, now: datetime) -> list[Text]:
+    """Return when a run was due and when it began, if it was triggered for an instant."""
+    if status.scheduled_at is None:
+        return []
+    due = f"{status.scheduled_at.astimezone():%Y-%m-%d %H:%M:%S}"
+    if status.started_at is not None:
+        late = seconds(status.started_at - status.scheduled_at)
+        began = f"{status.started_at.astimezone():%H:%M:%S}, {late} after that"
+        return [Text(f"due {due}, began {began}", style="dim")]
+    if status.scheduled_at > now and not status.is_final:
+        return [Text(f"due {due}, in {seconds(status.scheduled_at - now)}", style="dim")]
+    return [Text(f"due {due}, not begun", style="dim")]
 
 
 def _took(step: StepStatus, now: datetime) -> str:

@@ -7,7 +7,13 @@ import click
 
 from datamcp.cli.group import FAILED, UNREACHABLE
 from datamcp.cli.output import console, json_option, messages, print_json, show
-from datamcp.cli.parameters import parameter_options, read_document, read_pairs, wait_options
+from datamcp.cli.parameters import (
+    parameter_options,
+    read_document,
+    read_instant,
+    read_pairs,
+    wait_options,
+)
 from datamcp.cli.pipeline_tables import run_table, runs_table
 from datamcp.cli.progress import follow
 from datamcp.cli.session import session
@@ -23,6 +29,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("pipeline_id")
 @parameter_options
+@click.option(
+    "--at",
+    metavar="INSTANT",
+    help="Start at this ISO 8601 instant; local time if it names no zone.",
+)
 @wait_options
 @json_option
 @click.pass_context
@@ -31,13 +42,15 @@ def trigger(
     pipeline_id: str,
     pairs: tuple[str, ...],
     document: str | None,
+    at: str | None,
     wait: bool,
     timeout: float | None,
     as_json: bool,
 ) -> None:
     """Start a run of PIPELINE_ID.
 
-    Parameters are checked against the definition before anything is written. With --wait the exit
+    Parameters are checked against the definition before anything is written. With --at the run
+    waits, as a row of the ledger, and beat starts it when it is due. With --wait the exit
     code is 1 if the run does not succeed, or does not end in time; it goes on then.
 
     \b
@@ -45,13 +58,15 @@ def trigger(
       datamcp pipeline trigger flights --wait
       datamcp pipeline trigger flights -p month=2013_02 -p data=/data --json
       datamcp pipeline trigger flights --parameters @february.json --wait --timeout 60
+      datamcp pipeline trigger flights --at 2030-01-01T00:00Z
     """  # noqa: D301  click's mark for text that is not re-wrapped
+    due = read_instant(at)
     with session().runtime() as runtime:
         runtime.app.require_broker()
         pipelines = runtime.pipelines.sync
         definition = pipelines.get_pipeline(pipeline_id).definition
         values = read_document(document) | _typed(definition, read_pairs(pairs))
-        triggered = pipelines.submit(pipeline_id, values, triggered_by="cli")
+        triggered = pipelines.submit(pipeline_id, values, triggered_by="cli", scheduled_at=due)
         if triggered.unpublished:
             _show(pipelines.monitor_execution(triggered.run_id), as_json=as_json)
             click.echo(

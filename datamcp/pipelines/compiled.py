@@ -50,7 +50,7 @@ class RunInfo:
 
     run_id: str
     parameters: str  # JSON
-    fire_at: str  # when it was triggered: ISO 8601, UTC
+    fire_at: str  # when it was triggered, or triggered for: ISO 8601, UTC
     compiled: Compiled
 
 
@@ -82,7 +82,8 @@ class Catalogue:
             if row is None:
                 raise RunNotFoundError(run_id)
             compiled = self._revision(row.pipeline_id, row.revision)
-            info = RunInfo(run_id, row.parameters, row.created_at.isoformat(), compiled)
+            fire_at = (row.scheduled_at or row.created_at).isoformat()
+            info = RunInfo(run_id, row.parameters, fire_at, compiled)
             self._runs.keep(run_id, info)
         return info
 

@@ -7,12 +7,14 @@ leads to is written here, in the same transaction (protocol R12).
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, insert, null, select, update
+from sqlalchemy import Connection, Row, and_, case, func, insert, literal, null, select, update
 
 from datamcp.infra import instants
 from datamcp.infra.database import Database
+from datamcp.infra.instants import Instant
 from datamcp.pipelines.status import FINAL_RUN_STATES, RunState, run_state
 from datamcp.pipelines.tables import pipelines, runs
 from datamcp.tasks.ledger import Now
@@ -47,6 +49,7 @@ class NewRun:
     version: str
     parameters: str
     triggered_by: str
+    scheduled_at: datetime | None = None
 
 
 class PipelineLedger:
@@ -108,8 +111,17 @@ class PipelineLedger:
     # Runs.
 
     def start(self, run: NewRun, steps: Sequence[NewStep]) -> None:
-        """Insert a run and all its steps; those without upstreams are queued at once."""
+        """Insert a run and all its steps; those without upstreams are queued when it is due.
+
+        A run is due at once, or at `scheduled_at`, by the database's clock.
+        """
         now = self._now()
+        due = literal(run.scheduled_at, Instant())
+        first = {
+            "state": case((due > now, State.SCHEDULED), else_=State.QUEUED),
+            "queued_at": case((due > now, null()), else_=now),
+            "scheduled_at": due,
+        }
         with self.database.transaction() as connection:
             connection.execute(
                 insert(runs).values(
@@ -120,13 +132,14 @@ class PipelineLedger:
                     state=RunState.QUEUED,
                     parameters=run.parameters,
                     triggered_by=run.triggered_by,
+                    scheduled_at=run.scheduled_at,
                     created_at=now,
                 )
             )
             roots = [_step_row(run.run_id, step) for step in steps if not step.upstreams]
             others = [_step_row(run.run_id, step) for step in steps if step.upstreams]
             statement = insert(tasks).values(created_at=now)
-            connection.execute(statement.values(state=State.QUEUED, queued_at=now), roots)
+            connection.execute(statement.values(first), roots)
             if others:
                 connection.execute(statement.values(state=State.SCHEDULED), others)
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as ThreadPool
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from datamcp.config.pipelines import OrchestratorConfig
@@ -112,9 +113,17 @@ class SyncPipelineOrchestrator:
         parameters: Mapping[str, Any] | None = None,
         *,
         triggered_by: str = "api",
+        scheduled_at: datetime | None = None,
     ) -> Triggered:
-        """Start a run as `trigger_pipeline` does; the answer also says whether it is published."""
-        run_id = self._trigger.insert(pipeline_id, parameters or {}, triggered_by)
+        """Start a run as `trigger_pipeline` does; the answer also says whether it is published.
+
+        A run for a later instant waits in the ledger, and beat starts it.
+        """
+        run_id = self._trigger.insert(
+            pipeline_id, parameters or {}, triggered_by=triggered_by, scheduled_at=scheduled_at
+        )
+        if not self._trigger.is_due(scheduled_at):
+            return Triggered(run_id)
         try:
             self._trigger.send(run_id)
         except BackendUnavailable as error:

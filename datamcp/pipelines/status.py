@@ -76,7 +76,11 @@ class StepStatus(BaseModel):
 
 
 class PipelineStatus(BaseModel):
-    """How far a run is; `tasks` maps each step's id to its status, in the definition's order."""
+    """How far a run is; `tasks` maps each step's id to its status, in the definition's order.
+
+    `scheduled_at` is when it was due, if it was triggered for a later instant; `started_at` is when
+    its first step really began.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -88,6 +92,7 @@ class PipelineStatus(BaseModel):
     triggered_by: str
     parameters: dict[str, Any]
     created_at: datetime
+    scheduled_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     estimated_completion: datetime | None = None

@@ -30,6 +30,7 @@ runs = Table(
     Column("triggered_by", String(200), nullable=False),
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", Instant, nullable=False),
+    Column("scheduled_at", Instant),  # due then; null: at once
     Column("started_at", Instant),
     Column("finished_at", Instant),
     Column("error_code", String(200)),

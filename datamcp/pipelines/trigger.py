@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import to_json
 
 from datamcp.clock import Clock
-from datamcp.errors import DatamcpError, InvalidPipelineError, Problem
+from datamcp.errors import DatamcpError, InvalidParametersError, InvalidPipelineError, Problem
 from datamcp.pipelines.compiled import Catalogue, RunInfo
 from datamcp.pipelines.definition import TaskDefinition
 from datamcp.pipelines.ledger import NewRun, NewStep, PipelineLedger
@@ -40,16 +41,29 @@ class Trigger:
         self._runs = runs
         self._clock = clock
 
-    def insert(self, pipeline_id: str, parameters: Mapping[str, Any], triggered_by: str) -> str:
+    def insert(
+        self,
+        pipeline_id: str,
+        parameters: Mapping[str, Any],
+        *,
+        triggered_by: str,
+        scheduled_at: datetime | None = None,
+    ) -> str:
         """Insert a run of the newest revision, with all its steps, and return its id.
 
-        Raises PipelineNotFoundError, InvalidParametersError, or InvalidPipelineError with every
-        step that can't run with these parameters; then nothing is written.
+        It is due at once, or at `scheduled_at`. Raises PipelineNotFoundError,
+        InvalidParametersError, or InvalidPipelineError with every step that can't run with these
+        parameters; then nothing is written.
         """
+        if scheduled_at is not None and scheduled_at.tzinfo is None:
+            problem = Problem("scheduled_at", "needs a time zone, such as UTC")
+            raise InvalidParametersError(pipeline_id, [problem])
         compiled = self._catalogue.newest(pipeline_id)
         bound = to_json(bind_parameters(compiled.definition, parameters)).decode()
         now = self._clock.now()
-        run = RunInfo(new_id(now), bound, now.isoformat(), compiled)
+        run = RunInfo(
+            new_id(now), bound, (scheduled_at or now).astimezone(UTC).isoformat(), compiled
+        )
         self._check(run)
         new = NewRun(
             run_id=run.run_id,
@@ -58,12 +72,17 @@ class Trigger:
             version=compiled.definition.version,
             parameters=bound,
             triggered_by=triggered_by,
+            scheduled_at=scheduled_at,
         )
         self._ledger.start(new, [self._new_step(run, step) for step in compiled.steps])
         return run.run_id
 
+    def is_due(self, scheduled_at: datetime | None) -> bool:
+        """Tell whether a run for this instant may start now; what is not due, beat sends in time."""
+        return scheduled_at is None or scheduled_at <= self._clock.now()
+
     def send(self, run_id: str) -> None:
-        """Send the first steps of a run; raises BackendUnavailable."""
+        """Send the first steps of a run that is due; raises BackendUnavailable."""
         graph = self._catalogue.run(run_id).compiled.graph
         self._runs.start(run_id, [step for step in graph.steps if not graph.upstreams[step]])
 

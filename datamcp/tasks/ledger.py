@@ -290,6 +290,15 @@ class TaskLedger:
         with self.database.autocommit() as connection:
             return [Hint(*row) for row in connection.execute(statement)]
 
+    def seconds_until_due(self) -> float | None:
+        """Return how long until the next row comes due, negative if one is; None if none waits."""
+        waits = tasks.c.state.in_([State.SCHEDULED, State.RETRYING])
+        next_due = func.min(tasks.c.scheduled_at, type_=tasks.c.scheduled_at.type)
+        statement = select(next_due, self._now()).where(waits, tasks.c.scheduled_at.is_not(None))
+        with self.database.autocommit() as connection:
+            due, now = connection.execute(statement).one()
+        return None if due is None else float((due - now).total_seconds())
+
     def queued_longer_than(self, queue: str, seconds: float, limit: int) -> list[Hint]:
         """Return rows of a queue that no worker took for so long, the oldest first."""
         statement = (

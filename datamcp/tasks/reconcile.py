@@ -26,10 +26,14 @@ class Depths(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What one sweep sent: tasks that fell due, and tasks whose message was lost."""
+    """What one sweep sent: tasks that fell due, and tasks whose message was lost.
+
+    `next_due` is in how many seconds the next one falls due; None if none waits for its time.
+    """
 
     due: int
     lost: int
+    next_due: float | None = None
 
 
 class Reconciler:
@@ -59,7 +63,7 @@ class Reconciler:
         if lost:
             self._telemetry.emit("task.republished", count=len(lost))
         self._publisher.publish(lost)
-        return Sweep(len(due), len(lost))
+        return Sweep(len(due), len(lost), self._ledger.seconds_until_due())
 
     def sweep_or_tell(self) -> Sweep | None:
         """Sweep; a service that is away is announced, and the next sweep tries again."""

@@ -456,6 +456,21 @@ class TestReconcile:
         assert (row.state, row.queued_at) == (State.QUEUED, at_hand.clock.instant)
         assert at_hand.row(later).state == State.SCHEDULED
 
+    def test_knows_when_the_next_row_falls_due(
+        self, at_hand: LedgerOnHand, ledger: TaskLedger
+    ) -> None:
+        """Rows that wait for nothing, or for other rows, do not count; what is overdue is so."""
+        assert ledger.seconds_until_due() is None
+        at_hand.add()
+        assert ledger.seconds_until_due() is None
+        for seconds in (9, 4):
+            at_hand.add(scheduled_at=at_hand.clock.instant + timedelta(seconds=seconds))
+        assert ledger.seconds_until_due() == 4
+        at_hand.clock.move(5)
+        assert ledger.seconds_until_due() == -1
+        ledger.release_due(10)
+        assert ledger.seconds_until_due() == 4
+
     def test_many_sweeps_at_once_queue_each_row_once(
         self, at_hand: LedgerOnHand, ledger: TaskLedger
     ) -> None:

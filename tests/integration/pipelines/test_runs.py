@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 import pytest
 from celery import chain
 from support.eventually import eventually
 from support.runs import Bench
 
+from datamcp.clock import SystemClock
 from datamcp.errors import InvalidParametersError, InvalidPipelineError
 from datamcp.pipelines.definition import PipelineDefinition, TaskDefinition
 from datamcp.pipelines.status import RunState
@@ -204,7 +206,7 @@ def test_a_step_whose_message_is_lost_is_sent_again(bench: Bench) -> None:
     pipelines = bench.runtime.pipelines.sync
     pipelines.register_pipeline(pipeline("lost", SHAPES["diamond"]))
 
-    run_id = pipelines._trigger.insert("lost", {}, "test")
+    run_id = pipelines._trigger.insert("lost", {}, triggered_by="test")
 
     assert pipelines.wait(run_id, timeout=60).state is RunState.SUCCEEDED
 
@@ -228,3 +230,55 @@ def test_a_step_can_be_looked_at_like_any_task(bench: Bench) -> None:
     assert states == [State.QUEUED, State.RUNNING, State.SUCCEEDED]
     assert bench.runtime.tasks.result(task_id).data == "a"
     assert Task(task_type="probe.work").priority == bench.runtime.tasks.status(task_id).priority
+
+
+def test_a_run_for_a_later_instant_waits_for_it(bench: Bench) -> None:
+    """Beat starts it when it is due, not before; its steps know the instant it was meant for."""
+    pipelines = bench.runtime.pipelines.sync
+    steps = (
+        TaskDefinition(
+            task_id="a", processor="probe.work", configuration={"echo": "${run.fire_at}"}
+        ),
+        TaskDefinition(task_id="b", processor="probe.work"),
+    )
+    pipelines.register_pipeline(
+        PipelineDefinition(pipeline_id="at", tasks=steps, dependencies={"b": ("a",)})
+    )
+    due = datetime.fromtimestamp(SystemClock().now().timestamp() + 2, UTC)
+    run_id = pipelines.submit("at", scheduled_at=due).run_id
+    before = pipelines.monitor_execution(run_id)
+    assert (before.state, before.scheduled_at) == (RunState.QUEUED, due)
+    assert {step.state for step in before.tasks.values()} == {State.SCHEDULED}
+
+    after = pipelines.wait(run_id, timeout=30)
+
+    assert after.state is RunState.SUCCEEDED
+    assert after.started_at is not None
+    assert after.started_at >= due
+    assert datetime.fromisoformat(str(after.tasks["a"].output)) == due
+    assert len(bench.executions(run_id)) == 2
+
+
+def test_a_run_for_an_instant_that_is_past_starts_at_once(bench: Bench) -> None:
+    """It is not late for having been asked for late."""
+    pipelines = bench.runtime.pipelines.sync
+    pipelines.register_pipeline(pipeline("past", {"a": []}))
+    run_id = pipelines.submit("past", scheduled_at=datetime(2020, 1, 1, tzinfo=UTC)).run_id
+    assert pipelines.wait(run_id, timeout=30).state is RunState.SUCCEEDED
+
+
+def test_a_run_that_waits_for_its_instant_can_be_cancelled(bench: Bench) -> None:
+    """None of its steps ever starts."""
+    pipelines = bench.runtime.pipelines.sync
+    pipelines.register_pipeline(pipeline("never", {"a": [], "b": ["a"]}))
+    run_id = pipelines.submit("never", scheduled_at=datetime(2100, 1, 1, tzinfo=UTC)).run_id
+    assert pipelines.cancel_pipeline(run_id)
+    assert pipelines.monitor_execution(run_id).state is RunState.CANCELLED
+
+
+def test_a_run_for_an_instant_without_a_zone_is_refused(bench: Bench) -> None:
+    """Nobody knows when that is."""
+    pipelines = bench.runtime.pipelines.sync
+    pipelines.register_pipeline(pipeline("naive", {"a": []}))
+    with pytest.raises(InvalidParametersError, match="scheduled_at: needs a time zone"):
+        pipelines.submit("naive", scheduled_at=datetime(2100, 1, 1))  # noqa: DTZ001  on purpose

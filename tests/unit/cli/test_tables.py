@@ -180,3 +180,24 @@ def test_instants_are_as_short_as_they_can_be() -> None:
 def test_one_thing_is_not_things() -> None:
     """Numbers agree with their nouns."""
     assert (counted(1, "step"), counted(2000, "step")) == ("1 step", "2,000 steps")
+
+
+def test_a_run_for_an_instant_shows_when_it_was_due_and_when_it_began() -> None:
+    """A run that began at once has no such line."""
+    due = YESTERDAY - timedelta(seconds=1.5)
+    line = printed(run_table(run(scheduled_at=due), NOW))[1]
+    assert line.startswith(f"due {due.astimezone():%Y-%m-%d %H:%M:%S}, began ")
+    assert line.endswith("1.50 s after that")
+
+    waiting = run(
+        state=RunState.QUEUED,
+        scheduled_at=NOW + timedelta(minutes=5),
+        started_at=None,
+        finished_at=None,
+    )
+    head, line = printed(run_table(waiting, NOW))[:2]
+    assert head.endswith("0.00 s")
+    assert line.endswith(", in 5 min 00 s")
+    late = waiting.model_copy(update={"scheduled_at": YESTERDAY})
+    assert printed(run_table(late, NOW))[1].endswith(", not begun")
+    assert not any("due" in line for line in printed(run_table(run(), NOW)))

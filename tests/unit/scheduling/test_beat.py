@@ -2,9 +2,11 @@
 
 from types import SimpleNamespace
 
+import pytest
 from celery import Celery
 
-from datamcp.scheduling.beat import SWEEP_INTERVAL, LedgerScheduler
+from datamcp.scheduling.beat import SHORTEST, SWEEP_INTERVAL, LedgerScheduler, until_next
+from datamcp.tasks.reconcile import Sweep
 
 
 class Sweeps:
@@ -50,3 +52,17 @@ def test_sweeps_at_once_and_then_every_interval() -> None:
     clock.time = SWEEP_INTERVAL
     assert scheduler.tick() == SWEEP_INTERVAL
     assert sweeps.count == 2
+
+
+@pytest.mark.parametrize(
+    ("next_due", "seconds"),
+    [(None, SWEEP_INTERVAL), (60, SWEEP_INTERVAL), (0.7, 0.7), (0.0, SHORTEST), (-9, SHORTEST)],
+)
+def test_sweeps_when_something_falls_due(next_due: float | None, seconds: float) -> None:
+    """What falls due before the next sweep is not late by it; what is overdue does not spin."""
+    assert until_next(Sweep(due=0, lost=0, next_due=next_due)) == seconds
+
+
+def test_waits_as_usual_after_a_sweep_that_could_not_be_made() -> None:
+    """A service that is away is asked again after the usual time."""
+    assert until_next(None) == SWEEP_INTERVAL
