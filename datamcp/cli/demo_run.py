@@ -78,7 +78,10 @@ class DemoRun:
         try:
             self._line("run", run_id)
             self._shown.print()
-            return follow(self._shown, look, self._clock, each_look=tend, is_kept=True)
+            (found,) = follow(
+                self._shown, lambda: [look()], self._clock, each_look=tend, is_kept=True
+            )
+            return found
         except (StackError, BackendUnavailable) as error:
             steps = [name for name, step in look().tasks.items() if step.state not in FINAL]
             self._abandon(run_id)

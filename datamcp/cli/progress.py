@@ -1,9 +1,9 @@
-"""Shows a run until it ends: as a live table on a terminal, else a line for each step that ends."""
+"""Shows runs until they end: as live tables on a terminal, else a line for each step that ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -13,53 +13,60 @@ from datamcp.clock import Clock
 from datamcp.pipelines.status import PipelineStatus, StepStatus
 from datamcp.tasks.states import FINAL
 
-_LOOK = 0.2  # seconds between two looks at a run
+_LOOK = 0.2  # seconds between two looks at the runs
+
+
+Look = Callable[[], Sequence[PipelineStatus]]
+"""Returns the runs that are followed, as they are now, always in the same order."""
 
 
 def follow(
     console: Console,
-    look: Callable[[], PipelineStatus],
+    look: Look,
     clock: Clock,
     *,
     each_look: Callable[[], None] = lambda: None,
     is_kept: bool = False,
-) -> PipelineStatus:
-    """Show a run until it ends, and return how it ended.
+) -> Sequence[PipelineStatus]:
+    """Show runs until all have ended, and return how they ended.
 
     `each_look` is called in between; what it raises ends the waiting. `is_kept` tells to leave the
-    live table where it is.
+    live tables where they are.
     """
     pause = Event()
     if not console.is_terminal:
         return _follow_in_lines(console, look, pause, each_look)
     with Live(console=console, auto_refresh=False, transient=not is_kept) as live:
         while True:
-            status = look()
-            live.update(run_table(status, clock.now()), refresh=True)
-            if status.is_final:
-                return status
+            runs = look()
+            now = clock.now()
+            live.update(Group(*(run_table(run, now) for run in runs)), refresh=True)
+            if _all_ended(runs):
+                return runs
             each_look()
             pause.wait(_LOOK)
 
 
 def _follow_in_lines(
-    console: Console,
-    look: Callable[[], PipelineStatus],
-    pause: Event,
-    each_look: Callable[[], None],
-) -> PipelineStatus:
-    told: set[str] = set()
+    console: Console, look: Look, pause: Event, each_look: Callable[[], None]
+) -> Sequence[PipelineStatus]:
+    told: set[tuple[str, str]] = set()
     while True:
-        status = look()
-        ended = [name for name, step in status.tasks.items() if step.state in FINAL]
-        for name in ended:
-            if name not in told:
-                console.print(Text(_line(name, status.tasks[name])), soft_wrap=True)
-        told.update(ended)
-        if status.is_final:
-            return status
+        runs = look()
+        for run in runs:
+            for name, step in run.tasks.items():
+                if step.state in FINAL and (run.run_id, name) not in told:
+                    told.add((run.run_id, name))
+                    shown = name if len(runs) == 1 else f"{run.pipeline_id} {name}"
+                    console.print(Text(_line(shown, step)), soft_wrap=True)
+        if _all_ended(runs):
+            return runs
         each_look()
         pause.wait(_LOOK)
+
+
+def _all_ended(runs: Sequence[PipelineStatus]) -> bool:
+    return all(run.is_final for run in runs)
 
 
 def _line(name: str, step: StepStatus) -> str:

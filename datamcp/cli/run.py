@@ -201,7 +201,10 @@ def _follow(runtime: "Runtime", run_id: str, timeout: float | None) -> PipelineS
             state = pipelines.monitor_execution(run_id).state
             raise ResultTimeoutError(run_id, timeout or 0, state)
 
-    return follow(shown, lambda: pipelines.monitor_execution(run_id), clock, each_look=check_time)
+    (found,) = follow(
+        shown, lambda: [pipelines.monitor_execution(run_id)], clock, each_look=check_time
+    )
+    return found
 
 
 def _show(status: PipelineStatus, *, as_json: bool) -> None:
