@@ -15,6 +15,8 @@ from celery import signals
 from datamcp.bootstrap.runtime import Runtime, build
 from datamcp.config.loader import load
 from datamcp.errors import ConfigError, DatamcpError
+from datamcp.config.text import set_variable
+from datamcp.dashboard.access import Door, require_login
 from datamcp.infra.celery import nodename
 from datamcp.naming import did_you_mean
 from datamcp.tasks.celery_app import LedgerCelery
@@ -38,6 +40,9 @@ def command_line_app() -> LedgerCelery:
         refuse(error)
     app.cautions = loaded.warnings
     return app
+    context = click.get_current_context(silent=True)
+    if context is not None and context.invoked_subcommand == "flower":
+        _install_flower(app)
 
 
 def worker_app(agent: str) -> LedgerCelery:
@@ -137,9 +142,45 @@ def _prepare_beat(sender: Any = None, **_fields: Any) -> None:
         app.runtime.depths.ready(PIPELINES)
 
 
+    report_beat(sender)
+
+
+def _install_flower(app: LedgerCelery) -> None:
+    """Have Flower's command, which comes next, start our Flower."""
+    from datamcp.dashboard.server import install  # Flower is imported where it is used alone
+
+    install(
+        app.runtime.config.monitoring,
+        task_events=app.conf.worker_send_task_events,
+        prepare=partial(_prepare_flower, app),
+    )
+
+
+def _prepare_flower(app: LedgerCelery, door: Door) -> None:
+    """Check that Flower may start, and can: that it may be seen, and that it can see something."""
+    runtime: Runtime = app.runtime
+    _warn(app)
+    with _refusing():
+        require_login(door, runtime.config.system.environment)
+        app.require_broker()
+        runtime.depths.ready(PIPELINES)
+        for queue in runtime.types.queues():
+            for task_type in runtime.types.served_by(queue):
+                app.task_of(task_type.name)
+    if not door.has_login:
+        set_variable("FLOWER_UNAUTHENTICATED_API", "true")
+        _say(
+            "warning: Flower asks for no password: everybody on this machine may look at the tasks"
+        )
+    if not app.conf.worker_send_task_events:
+        _say("warning: monitoring.task_events is off, so Flower shows workers and no tasks")
 def _warn(app: LedgerCelery) -> None:
     for caution in app.cautions:
-        click.echo(f"warning: {caution}", file=sys.__stderr__)
+        _say(f"warning: {caution}")
+
+
+def _say(line: str) -> None:
+    click.echo(line, file=sys.__stderr__)
 
 
 @contextmanager
@@ -174,7 +215,7 @@ def _task(runtime: Runtime, name: str) -> LedgerTask:
 
 def refuse(error: DatamcpError) -> NoReturn:
     """End the process with one line on stderr, also where Celery has made a log of that."""
-    click.echo(f"Error: {error}", file=sys.__stderr__)
+    _say(f"Error: {error}")
     sys.exit(error.exit_code)
 
 

@@ -225,7 +225,7 @@ def make_app(config: GlobalConfig, types: InstalledTypes) -> LedgerCelery:
             result_url=_result_url(config),
             key_prefix=config.broker.key_prefix,
             queues=types.queues(),
-            send_events=config.system.environment is Environment.DEVELOPMENT,
+            send_events=config.sends_task_events,
             beat_scheduler=BEAT_SCHEDULER,
         )
     )

@@ -59,6 +59,22 @@ def beat(celery_options: tuple[str, ...]) -> None:
     _become_celery("beat", *celery_options)
 
 
+@click.command(context_settings=_PASSED_ON)
+@click.argument("flower_options", nargs=-1, type=click.UNPROCESSED)
+def flower(flower_options: tuple[str, ...]) -> None:
+    """Show workers and tasks in a browser.
+
+    The same as `celery -A datamcp flower`; further options are Flower's, with `=` before their
+    value. Address, port and password come from the section `monitoring`.
+
+    \b
+    Examples:
+      datamcp flower
+      DATAMCP_MONITORING__FLOWER_AUTH=me:… datamcp flower --port=8080
+    """  # noqa: D301  click's mark for text that is not re-wrapped
+    _become_celery("flower", *flower_options)
+
+
 @click.command()
 @json_option
 def migrate(as_json: bool) -> None:

@@ -8,7 +8,7 @@ from datamcp.cli.config import config
 from datamcp.cli.demo import demo
 from datamcp.cli.group import CommandGroup
 from datamcp.cli.pipeline import pipeline
-from datamcp.cli.services import beat, migrate, worker
+from datamcp.cli.services import beat, flower, migrate, worker
 from datamcp.cli.session import Session
 from datamcp.cli.task import task
 
@@ -46,5 +46,5 @@ def tree(ctx: click.Context, settings: tuple[str, ...]) -> None:
     ctx.obj = Session(overrides)
 
 
-for command in (demo, worker, beat, migrate, check, config, task, pipeline):
+for command in (demo, worker, beat, flower, migrate, check, config, task, pipeline):
     tree.add_command(command)

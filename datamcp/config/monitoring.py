@@ -1,9 +1,27 @@
 """Section `monitoring`: metrics, alerts, health checks and logs."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
 from datamcp.config.section import Seconds, Section
 from datamcp.config.system import LogLevel
+
+
+def _named_and_secret(logins: SecretStr) -> SecretStr:
+    for login in logins.get_secret_value().split(","):
+        user, colon, password = login.partition(":")
+        if not (user.strip() and colon and password.strip()):
+            raise PydanticCustomError("login", "must have the form USER:PASSWORD")
+    return logins
+
+
+Logins = Annotated[SecretStr, AfterValidator(_named_and_secret)]
+"""Users and their passwords, for HTTP's basic authentication: `USER:PASSWORD,USER:PASSWORD`."""
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+"""A TCP port; 0 for any that is free."""
 
 
 class MonitoringConfig(Section):
@@ -34,4 +52,24 @@ class MonitoringConfig(Section):
     )
     structured_logging: bool = Field(
         default=True, description="Whether log lines are JSON objects instead of prose."
+    )
+    task_events: bool | None = Field(
+        default=None,
+        description="Whether workers tell Flower of each task. It costs them some speed. "
+        "Unset: in development only.",
+    )
+    flower_address: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address at which Flower listens. One that other machines can reach needs "
+        "`monitoring.flower_auth`.",
+    )
+    flower_port: Port = Field(
+        default=5555, description="Port at which Flower listens; 0 for any that is free."
+    )
+    flower_auth: Logins | None = Field(
+        default=None,
+        description="Who may see and use Flower: `USER:PASSWORD`, several between commas; from "
+        "the environment only (`DATAMCP_MONITORING__FLOWER_AUTH`). Unset: everybody on this "
+        "machine may look, and nobody may change anything; staging and production refuse that.",
     )

@@ -11,7 +11,7 @@ from typing import Any
 HIDDEN = "********"
 
 _SECRET_NAME = re.compile(
-    r"(?:pass(?:words?|wd|phrase)?|secret|token|credentials?|authorization"
+    r"(?:pass(?:words?|wd|phrase)?|secret|token|credentials?|authorization|[_-]auth"
     r"|(?:api|access|private|master|secret|signing)[_-]?key)$",
     re.IGNORECASE,
 )

@@ -14,7 +14,7 @@ from datamcp.config.scheduler import SchedulerConfig
 from datamcp.config.section import Section
 from datamcp.config.security import SecurityConfig
 from datamcp.config.storage import MemoryConfig
-from datamcp.config.system import SystemConfig
+from datamcp.config.system import Environment, SystemConfig
 
 
 class GlobalConfig(Section):
@@ -56,6 +56,12 @@ class GlobalConfig(Section):
         """Return the seconds that hold: of `monitoring`, or of `system` if only that is set."""
         places = (("monitoring", "metrics_interval"), ("system", "metrics_collection_interval"))
         return int(self._first_set(*places))
+
+    @property
+    def sends_task_events(self) -> bool:
+        """Tell whether workers announce each task, so that Flower can show it."""
+        said = self.monitoring.task_events
+        return self.system.environment is Environment.DEVELOPMENT if said is None else said
 
     def _first_set(self, *places: tuple[str, str]) -> Any:
         """Return the value of the first place that was set, else the first one's default."""

@@ -152,3 +152,8 @@ def _meant_by(name: str) -> str:
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment with settings added, for a child process."""
     return {**os.environ, **to_environ(settings)}  # noqa: TID251  the one place that reads it
+
+
+def set_variable(name: str, value: str) -> None:
+    """Set a variable of this process, for a library that looks there for what we have decided."""
+    os.environ[name] = value  # noqa: TID251  the one place that touches it
