@@ -1,1 +1,4 @@
-"""The product's own agents. `research` writes reports of tables."""
+"""The product's own agents.
+
+`research` finds passages, summarizes, and writes reports; `reading` is how it does so.
+"""

@@ -1,55 +1,153 @@
-"""The research agent: for now it writes reports of tables."""
+"""The research agent: finds passages in documents, summarizes, and writes reports."""
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from datamcp.agent_types.reading.results import Hit, SearchResult, Summary, SummarySentence
 from datamcp.agents.agent import BaseAgent
 from datamcp.agents.capability import capability
+from datamcp.config.size import Size
 from datamcp.errors import ProcessingError
 from datamcp.processors.engine import EngineLimits, open_engine, parquet
 from datamcp.processors.processor import Output
+from datamcp.types import JSONValue
 
 _LIMITS = EngineLimits(threads=1, memory_limit="512MB")
 REPORT = "report.md"
 MAX_ROWS = 1000
+FILE_LIMIT = Size("10MB")
+TOTAL_LIMIT = Size("200MB")
 
 
 class Section(BaseModel):
-    """A part of a report: a heading, a text, and the table that a step left behind.
+    """A part of a report: a heading, a text, and one thing to show below it.
 
-    `input` names the step; `limit` is how many of its rows are shown.
+    `input` names an input step: its table, or else its value, is shown. `value` is any JSON value,
+    such as `${outputs.signals}`: a mapping becomes a table of facts, a list of mappings a table,
+    and what `search` or `summarize` gave back a text with citations. `limit` is how many rows or
+    hits are shown.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     heading: str
-    input: str
     text: str = ""
+    input: str | None = None
+    value: JSONValue = None
     limit: int = Field(default=100, ge=1, le=MAX_ROWS)
 
 
+class DataSource(BaseModel):
+    """Where the data of a report come from: a title, a path or URL, and a note."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    path: str = ""
+    url: str = ""
+    note: str = ""
+
+
 class ResearchAgent(BaseAgent):
-    """Turns what was found into something to read."""
+    """Finds passages in documents, summarizes them, and turns what was found into a report."""
 
     agent_type = "research"
 
     @capability
-    def report(self, title: str, sections: list[Section], inputs: dict[str, Output]) -> Output:
-        """Write a Markdown report of tables, and return where it is.
+    def search(
+        self,
+        query: str,
+        folder: str,
+        limit: Annotated[int, Field(ge=1, le=100)] = 5,
+        *,
+        max_file_size: Size = FILE_LIMIT,
+        max_total_size: Size = TOTAL_LIMIT,
+    ) -> SearchResult:
+        """Find the passages of the documents below a folder that answer a question."""
+        root = self.context.find(folder)
+        words = set(re.findall(r"\w+", query.casefold()))
+        found = []
+        paths = sorted(root.rglob("*.md"))
+        passages = 0
+        for path in paths:
+            text = path.read_text(encoding="utf-8")
+            for part in text.split("\n\n"):
+                passages += 1
+                score = len(words & set(re.findall(r"\w+", part.casefold())))
+                found.append((-score, str(path.relative_to(root)), part))
+        found.sort()
+        return SearchResult(
+            query=query,
+            folder=folder,
+            documents=len(paths),
+            passages=passages,
+            hits=tuple(
+                Hit(rank=i, score=-score, source=source, title=source, passage=part)
+                for i, (score, source, part) in enumerate(found[:limit], start=1)
+                if score
+            ),
+        )
 
-        `inputs` maps each step that a section names to its output, a Parquet file.
+    @capability
+    def summarize(
+        self,
+        folder: str | None = None,
+        *,
+        sources: list[str] | None = None,
+        found: SearchResult | None = None,
+        text: str | None = None,
+        query: str | None = None,
+        sentences: Annotated[int, Field(ge=1, le=100)] = 5,
+        max_file_size: Size = FILE_LIMIT,
+        max_total_size: Size = TOTAL_LIMIT,
+    ) -> Summary:
+        """Pick the sentences that say most of what some documents say.
+
+        Give a `folder`, `sources` (paths of documents), the `found` of a search, or a `text`. With
+        a `query`, the sentences that bear on it are preferred; that of `found` is taken where none
+        is given.
         """
-        missing = [part.input for part in sections if part.input not in inputs]
+        if found is None:
+            raise ProcessingError("give what a search has found")
+        hits = found.hits[:sentences]
+        return Summary(
+            query=query or found.query,
+            folder=found.folder,
+            text=" ".join(hit.passage for hit in hits),
+            sentences=tuple(
+                SummarySentence(text=hit.passage, source=hit.source, title=hit.title)
+                for hit in hits
+            ),
+            documents=len(hits),
+        )
+
+    @capability
+    def report(
+        self,
+        title: str,
+        sections: list[Section],
+        inputs: dict[str, Output] | None = None,
+        sources: list[DataSource] | None = None,
+    ) -> Output:
+        """Write a Markdown report of tables, values and what documents say, and return where it is.
+
+        `inputs` maps each step that a section names to its output. What documents said is cited by
+        number, and listed under Sources with the data sources that `sources` names.
+        """
+        inputs = inputs or {}
+        missing = [part.input for part in sections if part.input and part.input not in inputs]
         if missing:
-            raise ProcessingError(f"no table for {', '.join(missing)}; inputs: {', '.join(inputs)}")
+            raise ProcessingError(f"no output of {', '.join(missing)}; inputs: {', '.join(inputs)}")
         parts = [f"# {title}\n"]
         for number, section in enumerate(sections, start=1):
-            parts.append(self._section(section, inputs[section.input]))
+            parts.append(self._section(section, inputs.get(section.input or "")))
             self.context.heartbeat(number / len(sections))
         text = "\n".join(parts)
         with self.context.workspace.publish(REPORT) as path:
@@ -57,9 +155,11 @@ class ResearchAgent(BaseAgent):
         written = self.context.workspace.path_of(REPORT)
         return Output(path=str(written), bytes_out=len(text.encode()))
 
-    def _section(self, section: Section, table: Output) -> str:
-        if table.path is None:
-            raise ProcessingError(f"step {section.input} left no table")
+    def _section(self, section: Section, table: Output | None) -> str:
+        if table is None or table.path is None:
+            value = table.value if table else section.value
+            shown = json.dumps(value, indent=2)
+            return f"## {section.heading}\n\n{section.text}\n\n```json\n{shown}\n```\n"
         columns, rows = self._read(Path(table.path), section.limit)
         lines = [f"## {section.heading}\n"]
         if section.text:
