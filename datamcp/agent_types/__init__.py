@@ -1,4 +1,5 @@
 """The product's own agents.
 
 `research` finds passages, summarizes, and writes reports; `reading` is how it does so.
+`markets` is what the trading agent computes.
 """
