@@ -12,11 +12,12 @@ from typing import Any, NoReturn
 import click
 from celery import signals
 
+from datamcp.bootstrap.presence import ALL, report_beat, report_worker
 from datamcp.bootstrap.runtime import Runtime, build
 from datamcp.config.loader import load
-from datamcp.errors import ConfigError, DatamcpError
 from datamcp.config.text import set_variable
 from datamcp.dashboard.access import Door, require_login
+from datamcp.errors import ConfigError, DatamcpError
 from datamcp.infra.celery import nodename
 from datamcp.naming import did_you_mean
 from datamcp.tasks.celery_app import LedgerCelery
@@ -39,10 +40,10 @@ def command_line_app() -> LedgerCelery:
             raise
         refuse(error)
     app.cautions = loaded.warnings
-    return app
     context = click.get_current_context(silent=True)
     if context is not None and context.invoked_subcommand == "flower":
         _install_flower(app)
+    return app
 
 
 def worker_app(agent: str) -> LedgerCelery:
@@ -86,7 +87,7 @@ def _choose(app: LedgerCelery, context: click.Context, agent: str | None) -> Non
     app.pool_to_serve = agent
     context.default_map = {
         **(context.default_map or {}),
-        "hostname": nodename(agent or "all", os.getpid()),
+        "hostname": nodename(agent or ALL, os.getpid()),
         "loglevel": "INFO",
         "without_gossip": True,
         "without_mingle": True,
@@ -122,6 +123,7 @@ def _prepare_worker(instance: Any = None, **_fields: Any) -> None:
         )
         app.amqp.queues.select([*queues, *extra])
     signals.worker_shutting_down.connect(partial(_note_interrupt, instance), weak=False)
+    report_worker(instance)
 
 
 def _note_interrupt(worker: Any, sig: str = "", **_fields: Any) -> None:
@@ -140,8 +142,6 @@ def _prepare_beat(sender: Any = None, **_fields: Any) -> None:
         app.require_broker()
         app.runtime.require_ledger()
         app.runtime.depths.ready(PIPELINES)
-
-
     report_beat(sender)
 
 
@@ -174,6 +174,8 @@ def _prepare_flower(app: LedgerCelery, door: Door) -> None:
         )
     if not app.conf.worker_send_task_events:
         _say("warning: monitoring.task_events is off, so Flower shows workers and no tasks")
+
+
 def _warn(app: LedgerCelery) -> None:
     for caution in app.cautions:
         _say(f"warning: {caution}")

@@ -31,6 +31,7 @@ from datamcp.pipelines.processing import ProcessorTypes
 from datamcp.pipelines.run import Runs
 from datamcp.pipelines.send import StepSender
 from datamcp.pipelines.trigger import Trigger
+from datamcp.presence.ledger import PresenceLedger
 from datamcp.processors.registry import ProcessorRegistry
 from datamcp.storage.artifacts import ArtifactStore
 from datamcp.storage.roots import AllowedRoots
@@ -69,6 +70,7 @@ class Runtime:
     settler: Settler
     reconciler: Reconciler
     depths: BrokerDepths
+    presence: PresenceLedger
     _closers: tuple[Callable[[], Any], ...] = field(repr=False)
 
     def require_ledger(self) -> None:
@@ -203,6 +205,7 @@ def build(config: GlobalConfig) -> Runtime:
         settler=settler,
         reconciler=reconciler,
         depths=depths,
+        presence=PresenceLedger(database),
         _closers=(
             task_waiter.close,
             run_waiter.close,

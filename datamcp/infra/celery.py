@@ -101,6 +101,11 @@ def _transport(broker_url: str, key_prefix: str) -> dict[str, Any]:
     }
 
 
+def host() -> str:
+    """Return what this machine is called in names of workers."""
+    return str(gethostname())
+
+
 def nodename(pool: str, pid: int) -> str:
     """Return the name of a worker of this machine: under it, it claims tasks."""
-    return f"{pool}-{pid}@{gethostname()}"
+    return f"{pool}-{pid}@{host()}"

@@ -45,8 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     parent, death_signal, uid, gid, *argv = arguments
     if uid != _SAME_USER:
         _become_user(int(uid), int(gid))
-    if sys.platform == "linux":
-        _die_with(int(parent), int(death_signal))
+    die_with(int(parent), int(death_signal))
     _restore_signals()
     os.execvp(argv[0], argv)  # noqa: S606  an argument list, no shell
 
@@ -57,7 +56,13 @@ def _become_user(uid: int, gid: int) -> None:
     os.setuid(uid)
 
 
-def _die_with(parent: int, death_signal: int) -> None:
+def die_with(parent: int, death_signal: int) -> None:
+    """Have the system send us a signal at our parent's death; does nothing elsewhere than on Linux.
+
+    Exits if the parent is dead already.
+    """
+    if sys.platform != "linux":
+        return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")

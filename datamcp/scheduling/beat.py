@@ -22,6 +22,7 @@ class LedgerScheduler(Scheduler):  # type: ignore[misc]
         """Set up Celery's scheduler."""
         self._clock = SystemClock()
         self._next_sweep = self._clock.monotonic()
+        self.last_sweep: float | None = None  # by the clock's count, if one was whole
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
@@ -29,6 +30,8 @@ class LedgerScheduler(Scheduler):  # type: ignore[misc]
         wait = float(super().tick(*args, **kwargs))
         if self._clock.monotonic() >= self._next_sweep:
             sweep = self.app.runtime.reconciler.sweep_or_tell()
+            if sweep is not None:
+                self.last_sweep = self._clock.monotonic()
             self._next_sweep = self._clock.monotonic() + until_next(sweep)
         return max(0.0, min(wait, self._next_sweep - self._clock.monotonic()))
 

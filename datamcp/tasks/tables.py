@@ -86,6 +86,13 @@ tasks = Table(
         sqlite_where=text("state = 'running'"),
     ),
     Index(
+        "tasks_failed",
+        "finished_at",
+        "queue",
+        postgresql_where=text("state IN ('failed', 'timed_out')"),
+        sqlite_where=text("state IN ('failed', 'timed_out')"),
+    ),
+    Index(
         "tasks_idempotency",
         "task_type",
         "idempotency_key",
