@@ -190,6 +190,13 @@ def _below(graph: Graph, step_id: str) -> list[str]:
 
 def _released(row: Row[Any]) -> Released:
     hint = Hint(
-        row.task_id, row.task_type, row.queue, row.priority, row.timeout, row.root_id, row.parent_id
+        row.task_id,
+        row.task_type,
+        row.queue,
+        row.priority,
+        row.timeout,
+        row.root_id,
+        row.parent_id,
+        step_id=row.step_id,
     )
     return Released(row.step_id, hint)

@@ -12,6 +12,7 @@ from datamcp.tasks.ledger import Hint
 from datamcp.tasks.ports import Publisher, TaskTypes
 from datamcp.tasks.publish import HINT, broker_errors, limits, transport_of
 from datamcp.tasks.queues import DEFAULT, broker_priority
+from datamcp.tasks.watch import contents
 from datamcp.types import step_task_id
 
 
@@ -59,6 +60,6 @@ class StepSender:
             root_id=run.run_id,
             ignore_result=True,
             argsrepr="",
-            kwargsrepr="",
+            kwargsrepr=contents(step_id, run.run_id),
             **limits(self.timeout_of(run, step_id)),
         )

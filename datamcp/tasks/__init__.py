@@ -11,6 +11,7 @@ running capability sees.
 same for plain Celery calls. `worker` is the Celery side of a worker: it hands messages to `claim`,
 which asks the ledger whether they may start; `execute` runs what was claimed, on an event loop
 of `loop` where it is async; `settle` ends it. Both have `patience` with a database that is away.
+`watch` is what Flower is told of a message that came to nothing.
 
 `notify` tells that something has ended, `waiter` hears it; `answer` tells the callers of plain
 Celery calls. `reconcile` sends what is due or was lost, and asks `depths` what the broker still

@@ -21,6 +21,7 @@ from datamcp.tasks.publish import HINT, broker_errors, canvas_of, limits, transp
 from datamcp.tasks.queues import DEFAULT, broker_priority
 from datamcp.tasks.states import State
 from datamcp.tasks.task import Task
+from datamcp.tasks.watch import contents
 from datamcp.telemetry import Telemetry
 from datamcp.types import new_id
 
@@ -121,7 +122,7 @@ class LedgerCelery(Celery):  # type: ignore[misc]
 
     def _send_hint(self, hint: Hint, options: Mapping[str, Any]) -> None:
         """Send the message of a row that is committed; if the broker is away, it is sent later."""
-        ours = {"routing_key", "exchange", "queue", "headers"}
+        ours = {"routing_key", "exchange", "queue", "headers", "argsrepr", "kwargsrepr"}
         passed_on = {name: value for name, value in options.items() if name not in ours}
         try:
             with broker_errors(self):
@@ -134,6 +135,8 @@ class LedgerCelery(Celery):  # type: ignore[misc]
                     queue=hint.queue,
                     priority=broker_priority(hint.priority, transport_of(self)),
                     headers={**(options.get("headers") or {}), HINT: 1},
+                    argsrepr="",
+                    kwargsrepr=contents(hint.step_id, hint.root_id),
                     **limits(hint.timeout),
                 )
         except BackendUnavailable as error:

@@ -75,6 +75,11 @@ class Executor:
         self._telemetry.emit("task.claimed", task_id=claimed.task_id, attempt=claimed.attempt)
         return self._finish(delivery, self._attempt(claimed, delivery.agent_id))
 
+    def state_of(self, task_id: str) -> State | None:
+        """Return what the ledger says of a task; None if there is no such task."""
+        row = self._ledger.get(task_id)
+        return None if row is None else State(row.state)
+
     def _finish(self, delivery: Delivery, outcome: Outcome) -> Execution | None:
         try:
             return self._record(delivery, outcome)

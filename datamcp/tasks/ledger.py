@@ -87,6 +87,7 @@ class Hint:
     parent_id: str | None = None
     celery_result: bool = False
     canvas: str | None = None
+    step_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class Beat:
     cancel_requested: bool
 
 
-_HINT = (
+_HINT: tuple[ColumnElement[Any], ...] = (
     tasks.c.task_id,
     tasks.c.task_type,
     tasks.c.queue,
@@ -142,6 +143,7 @@ _HINT = (
     tasks.c.parent_id,
     tasks.c.celery_result,
     tasks.c.canvas,
+    tasks.c.step_id,
 )
 _CLAIMED = (
     tasks.c.task_id,

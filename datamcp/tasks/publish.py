@@ -11,6 +11,7 @@ from kombu.utils import json
 from datamcp.errors import BackendUnavailable
 from datamcp.tasks.ledger import Hint
 from datamcp.tasks.queues import broker_priority
+from datamcp.tasks.watch import contents
 
 HINT = "datamcp_hint"
 """The header that marks a message as ours: it names a row and carries nothing else."""
@@ -51,7 +52,7 @@ class BrokerPublisher:
             ignore_result=not hint.celery_result,
             **{"root_id": hint.root_id, "parent_id": hint.parent_id, **_carried(hint.canvas)},
             argsrepr="",
-            kwargsrepr="",
+            kwargsrepr=contents(hint.step_id, hint.root_id),
             create_sent_event=self._app.conf.task_send_sent_event,
             **limits(hint.timeout),
         )

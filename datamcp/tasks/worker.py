@@ -1,6 +1,7 @@
 """The worker's side of Celery: how a message becomes an attempt, and when it is acknowledged."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, Terminated, WorkerLostError
@@ -14,11 +15,12 @@ from datamcp.tasks.celery_app import unawaited
 from datamcp.tasks.claim import Delivery
 from datamcp.tasks.enqueue import PlainCall
 from datamcp.tasks.execute import Execution, Executor
-from datamcp.tasks.ledger import is_claim
+from datamcp.tasks.ledger import is_claim, is_task
 from datamcp.tasks.outcome import Cancel, Done, Fail, Outcome, TimedOut, settle
 from datamcp.tasks.publish import HINT, TIMEOUT_GRACE, canvas_of
 from datamcp.tasks.settle import Settler
 from datamcp.tasks.states import State
+from datamcp.tasks.watch import event_of
 from datamcp.types import new_token
 
 _FENCE = "datamcp_fence"
@@ -48,6 +50,14 @@ class LedgerRequest(Request):  # type: ignore[misc]
         self.fence = new_token()
         self._request_dict[_FENCE] = self.fence
 
+    def revoked(self) -> bool:
+        """Cancel in the ledger, too, what Celery's own commands or Flower have revoked."""
+        is_revoked = bool(super().revoked())
+        if is_revoked:
+            with suppress(BackendUnavailable):  # its row stays, and so does the revoke
+                self._task.settler.cancel(is_task(self.id))
+        return is_revoked
+
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """Acknowledge a hint: a slot of the pool has it."""
         super().on_accepted(pid, time_accepted)
@@ -63,7 +73,10 @@ class LedgerRequest(Request):  # type: ignore[misc]
             case WorkerLostError() | SystemExit():
                 self._give_back()
                 return None
-        return super().on_failure(exc_info, *args, **kwargs)
+        outcome = super().on_failure(exc_info, *args, **kwargs)
+        if isinstance(error, LeftToLedger):
+            self._announce(error.state)
+        return outcome
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Record the timeout of a child that has to be killed."""
@@ -74,8 +87,26 @@ class LedgerRequest(Request):  # type: ignore[misc]
 
     def _give_back(self) -> None:
         task_ready(self)
-        self._task.settler.give_back(is_claim(self.id, self.fence))
+        queued = self._task.settler.give_back(is_claim(self.id, self.fence))
         self.acknowledge()
+        self._announce(State.QUEUED if queued else self._task.state_of(self.id))
+
+    def _announce(self, state: State | None) -> None:
+        event = event_of(state)
+        if event is not None:
+            self.send_event(event.type, **event.fields)
+
+
+class LeftToLedger(Ignore):  # type: ignore[misc]
+    """The ledger has decided what becomes of the task: Celery has nothing more to do with it.
+
+    `state` is what the ledger says, if it is known and somebody is to be told.
+    """
+
+    def __init__(self, state: State | None) -> None:
+        """Take the state."""
+        super().__init__(state)
+        self.state = state
 
 
 class LedgerTask(CeleryTask):  # type: ignore[misc]
@@ -116,8 +147,10 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
         )
         unawaited.set(False)
         execution = self._execute(delivery)
-        if execution is None or execution.state is State.CANCELLED:
-            raise Ignore
+        if execution is None:
+            raise LeftToLedger(self.state_of(request.id))
+        if execution.state is State.CANCELLED:
+            raise LeftToLedger(execution.state)
         unawaited.set(execution.is_step)  # holds for what Celery sends next: the rest of a canvas
         if execution.is_step and execution.state is not State.SUCCEEDED:
             self.request.chord = None  # the ledger decides about the body; Celery would only log
@@ -128,7 +161,8 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             return self.executor.execute(delivery)
         except BackendUnavailable as error:
             if delivery.is_hint:
-                raise Ignore from error  # its row stays, and will be sent again (R4)
+                # Its row stays, and will be sent again (R4).
+                raise LeftToLedger(State.QUEUED) from error
             raise Reject(str(error), requeue=True) from error  # it may not be in the ledger yet
 
     def _answer(self, outcome: Outcome) -> Any:
@@ -144,7 +178,16 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             case TimedOut(timeout):
                 raise SoftTimeLimitExceeded(timeout)
             case Cancel():
-                raise Ignore
+                raise LeftToLedger(State.CANCELLED)
+
+    def state_of(self, task_id: str) -> State | None:
+        """Return a task's state in the ledger, if anybody is to be told of it."""
+        if not self.app.conf.worker_send_task_events:
+            return None
+        try:
+            return self.executor.state_of(task_id)
+        except BackendUnavailable:
+            return None
 
 
 def _plain_call(request: Any) -> PlainCall:
