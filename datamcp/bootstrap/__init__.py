@@ -1,6 +1,7 @@
 """The composition root: configuration in, one frozen Runtime out. Only this names adapters.
 
-`types` puts all task types together. `runtime` builds the Runtime. `apps` makes Celery apps of it:
-for `celery -A datamcp`, and for the worker of one agent type; `presence` makes them report that
-they are there.
+`types` puts all task types together. `surroundings` is what a runtime finds outside of itself.
+`assembly` makes its parts, and `runtime` holds them together. `apps` makes Celery apps of it: for
+`celery -A datamcp`, and for the worker of one agent type; `presence` makes them report that they
+are there.
 """
