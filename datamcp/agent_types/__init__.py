@@ -1,5 +1,5 @@
 """The product's own agents.
 
 `research` finds passages, summarizes, and writes reports; `reading` is how it does so.
-`markets` is what the trading agent computes.
+`trading` analyses price series, finds signals in them and assesses their risk; `markets` is how.
 """

@@ -31,7 +31,7 @@ _NO_RANGES = "the series has no highs and lows"
 _NO_VOLUMES = "the series has no volumes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: the agent reads its defaults
 class Periods:
     """Over how many rows each indicator looks.
 
