@@ -2,8 +2,12 @@
 
 import logging
 from threading import Event
+from typing import Any
 
 from flower.events import Events
+from flower.options import options
+
+from datamcp.infra.celery import host
 
 _log = logging.getLogger("flower.events")
 
@@ -29,5 +33,17 @@ class SteadyEvents(Events):  # type: ignore[misc]
 
     def _receive(self) -> None:
         with self.capp.connection() as connection:
-            receiver = self.capp.events.Receiver(connection, handlers={"*": self.on_event})
+            receiver = self.capp.events.Receiver(
+                connection, handlers={"*": self.on_event}, node_id=self._queue_name(connection)
+            )
             receiver.capture(limit=None, timeout=None, wakeup=True)
+
+    def _queue_name(self, connection: Any) -> str | None:
+        """Return what the queue of events is called; None for a new name each time.
+
+        In Redis, kombu 5.7 keeps the name of each such queue for as long as any is in use, and
+        each Flower would leave one more behind. RabbitMQ removes the queue with its connection,
+        and refuses one that is in use.
+        """
+        is_redis = connection.transport.driver_type == "redis"
+        return f"flower-{options.port}@{host()}" if is_redis else None

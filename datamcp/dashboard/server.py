@@ -22,6 +22,7 @@ from datamcp.dashboard.events import SteadyEvents
 
 _MAX_TASKS = 10_000  # kept in memory, of some kB each
 _FORGET_AFTER = 600  # seconds after which a worker that has gone is not shown any more
+_COLUMNS = "name,uuid,state,kwargs,received,runtime,worker"
 _FOLLOW_INTERVAL = 5_000  # milliseconds
 
 Prepare = Callable[[Door], None]
@@ -47,7 +48,7 @@ def _defaults(config: MonitoringConfig, task_events: bool) -> dict[str, Any]:
         "enable_events": task_events,
         "max_tasks": _MAX_TASKS,
         "purge_offline_workers": _FORGET_AFTER,
-        "persistent": False,
+        "tasks_columns": _COLUMNS,
     }
 
 

@@ -9,6 +9,12 @@ from typing import Any, NamedTuple
 
 from datamcp.tasks.states import State
 
+_DUPLICATE = "task-duplicate"
+"""Not one of Celery's: its `State` takes DUPLICATE for a state that SUCCESS and FAILURE outrank.
+
+So it shows only where the end itself was not heard, and no success is counted twice.
+"""
+
 
 class Event(NamedTuple):
     """An event of Celery's: its type, and its fields."""
@@ -25,10 +31,8 @@ def event_of(state: State | None) -> Event | None:
     match state:
         case None | State.RUNNING:
             return None
-        case State.SUCCEEDED:
-            return Event("task-succeeded", {})
-        case State.FAILED | State.TIMED_OUT:
-            return Event("task-failed", {})
+        case State.SUCCEEDED | State.FAILED | State.TIMED_OUT:
+            return Event(_DUPLICATE, {})
         case State.CANCELLED | State.SKIPPED | State.UPSTREAM_FAILED:
             return Event("task-revoked", {"terminated": False, "signum": None, "expired": False})
         case State.SCHEDULED | State.QUEUED | State.RETRYING:
