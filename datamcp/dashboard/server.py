@@ -19,6 +19,7 @@ from tornado.web import RequestHandler
 from datamcp.config.monitoring import MonitoringConfig
 from datamcp.dashboard.access import Door, is_own_request
 from datamcp.dashboard.events import SteadyEvents
+from datamcp.dashboard.inspector import DiscreetInspector
 
 _MAX_TASKS = 10_000  # kept in memory, of some kB each
 _FORGET_AFTER = 600  # seconds after which a worker that has gone is not shown any more
@@ -76,6 +77,7 @@ class Dashboard(Flower):  # type: ignore[misc]
             max_tasks_in_memory=options.max_tasks,
         )
         super().__init__(options=options, capp=capp, events=events, io_loop=loop, **settings)
+        self.inspector = DiscreetInspector(loop, capp, options.inspect_timeout / 1000)
         self._follower = PeriodicCallback(self._follow_workers, _FOLLOW_INTERVAL)
 
     def start(self) -> None:
