@@ -51,7 +51,7 @@ class DatamcpError(Exception):
 
     code: ClassVar[str] = "error"
     is_retryable: ClassVar[bool] = False
-    exit_code: ClassVar[int] = 2
+    exit_code: int = 2
 
     def __init__(self, message: str = "") -> None:
         """Take what to tell; `args` stay what the error was made with."""
@@ -98,6 +98,12 @@ class StackError(DatamcpError):
 
     code = "stack_failed"
     exit_code = 1
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        """Take what to tell, and the exit code of the process that is to blame, if it is one."""
+        super().__init__(message)
+        self.args = (message, exit_code)
+        self.exit_code = exit_code
 
 
 class TaskError(DatamcpError):

@@ -18,7 +18,7 @@ from datamcp.tasks.queues import PIPELINES
 
 if TYPE_CHECKING:
     from datamcp.bootstrap.runtime import Runtime
-    from datamcp.stack import Stack
+    from datamcp.stack.stack import Stack
 
 PIPELINE = "flights"
 AGENT = "research"
@@ -50,7 +50,8 @@ def demo(ctx: click.Context, timeout: float, as_json: bool) -> None:
       DATAMCP_BROKER__URL=redis://127.0.0.1:6379/0 datamcp demo
     """  # noqa: D301  click's mark for text that is not re-wrapped
     from datamcp.cli.demo_run import DemoRun
-    from datamcp.stack import Stack, beat, worker
+    from datamcp.stack.process import beat, worker
+    from datamcp.stack.stack import Stack
 
     shown = messages() if as_json else console()
     loaded = session().load()
@@ -61,7 +62,7 @@ def demo(ctx: click.Context, timeout: float, as_json: bool) -> None:
     with _obeying_sigterm(), stack, _runtime(stack) as runtime:
         run = DemoRun(stack, runtime, shown, command=session().command)
         runtime.pipelines.sync.register_pipeline(definition)
-        stack.start()
+        run.start()
         run.introduce()
         status = run.follow(PIPELINE, timeout)
         if as_json:

@@ -11,10 +11,10 @@ from datamcp.cli.tables import parquet_table
 from datamcp.clock import SystemClock
 from datamcp.config.redaction import redact_url
 from datamcp.errors import BackendUnavailable, StackError
-from datamcp.infra.celery import nodename
 from datamcp.pipelines.status import PipelineStatus
-from datamcp.stack import Stack
-from datamcp.tasks.ledger import is_claimed_by
+from datamcp.stack.losses import Losses
+from datamcp.stack.record import write
+from datamcp.stack.stack import Died, Stack
 from datamcp.tasks.states import FINAL
 
 _DELAYS = {
@@ -51,6 +51,14 @@ class DemoRun:
         self._shown = shown
         self._command = command
         self._clock = SystemClock()
+        self._losses = Losses(runtime)
+
+    def start(self) -> None:
+        """Start the processes."""
+        leftovers = self._stack.leftovers
+        self._losses.add(leftovers.owed if leftovers is not None else ())
+        self._stack.start()
+        self._tell_others()
 
     def introduce(self) -> None:
         """Say what runs, and where."""
@@ -78,10 +86,9 @@ class DemoRun:
         try:
             self._line("run", run_id)
             self._shown.print()
-            (found,) = follow(
-                self._shown, lambda: [look()], self._clock, each_look=tend, is_kept=True
-            )
-            return found
+            return follow(self._shown, lambda: [look()], self._clock, each_look=tend, is_kept=True)[
+                0
+            ]
         except (StackError, BackendUnavailable) as error:
             steps = [name for name, step in look().tasks.items() if step.state not in FINAL]
             self._abandon(run_id)
@@ -109,20 +116,25 @@ class DemoRun:
 
     def _revive(self) -> None:
         """Start anew what died, and give back to the queue what it was running."""
-        for ended in self._stack.restart_dead():
-            self._shown.print(f"[yellow]{ended}; started again[/]")
-            self._give_back(ended.name, ended.pid)
+        events = self._stack.tend()
+        for event in events:
+            if isinstance(event, Died):
+                self._shown.print(f"[yellow]{event.reason}; started again[/]")
+                self._losses.add([event.process_id] if event.process_id else [])
+        if events:
+            self._tell_others()
+        self._losses.give_back()
 
     def _abandon(self, run_id: str) -> None:
         """End a run that can't go on here, so that its history tells so."""
         self._runtime.pipelines.sync.cancel_pipeline(run_id)
         self._stack.stop()
-        for name, pids in self._stack.pids.items():
-            for pid in pids:
-                self._give_back(name, pid)
+        self._losses.add([one.process_id for one in self._stack.records() if one.process_id])
+        self._losses.give_back()
 
-    def _give_back(self, name: str, pid: int) -> None:
-        self._runtime.settler.give_back(is_claimed_by(nodename(name, pid)))
+    def _tell_others(self) -> None:
+        """Let other commands of this folder find the stack."""
+        write(self._stack.folder, self._stack.record())
 
 
 def _near(path: object) -> str:

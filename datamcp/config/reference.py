@@ -27,7 +27,7 @@ Each source is laid over those before it. Mappings are merged key by key; lists 
 
 1. the defaults on this page
 2. what follows from other settings (such as a backend, which follows from its URL)
-3. a running stack: `stack.json` in `system.state_dir`, while `datamcp demo` runs
+3. a running stack: `stack.json` in `system.state_dir`, while `datamcp up` or `datamcp demo` runs
 4. `base.yaml`
 5. the environment's file: `development.yaml`, `staging.yaml`, `production.yaml`, `testing.yaml`
 6. the file that `DATAMCP_CONFIG` names

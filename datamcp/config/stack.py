@@ -1,11 +1,13 @@
 """What a running stack says about itself in its state folder.
 
-`datamcp demo` leaves `stack.json` there while it runs, so that other commands in the same folder
-find its broker and database. Its settings are weaker than any that a user made.
+`datamcp up` and `datamcp demo` leave `stack.json` there while they run, so that other commands in
+the same folder find their broker and database. Its settings are weaker than any that a user made.
+It counts only while its stack holds the lock beside it, which ends with that process, however it
+ends.
 """
 
+import fcntl
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from datamcp.config.layer import Entry, Layer, Origin, OriginKind, Rank, Setting
 from datamcp.errors import Problem
 
 STACK_FILE = "stack.json"
+LOCK_FILE = "stack.lock"
 
 _LIMIT = 64 * 1024
 _SETTINGS: dict[str, SettingPath] = {
@@ -22,12 +25,25 @@ _SETTINGS: dict[str, SettingPath] = {
 }
 
 
+def is_running(state_dir: Path) -> bool:
+    """Tell whether a stack runs from this folder, or is about to."""
+    try:
+        with (state_dir / LOCK_FILE).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def read_stack(state_dir: Path, name: str) -> tuple[Layer, list[Problem]]:
     """Return the settings of the stack that runs from this folder, if one does.
 
-    A file that cannot be read is ignored with a warning; one whose process is gone, silently. A
-    process id that was used again for another program is not noticed.
+    A file that cannot be read is ignored with a warning; one whose stack is gone, silently.
     """
+    if not is_running(state_dir):
+        return Layer(Rank.RUNNING_STACK), []
     path = state_dir / STACK_FILE
     try:
         content = _parse(path)
@@ -35,8 +51,6 @@ def read_stack(state_dir: Path, name: str) -> tuple[Layer, list[Problem]]:
         return Layer(Rank.RUNNING_STACK), []
     except (OSError, ValueError, RecursionError):
         return Layer(Rank.RUNNING_STACK), [Problem("", f"{name}: is no record of a stack; ignored")]
-    if not _is_alive(content.get("pid")):
-        return Layer(Rank.RUNNING_STACK), []
     origin = Origin(OriginKind.RUNNING_STACK, name)
     entries = tuple(
         Entry(setting, content[key], origin)
@@ -52,15 +66,3 @@ def _parse(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("not an object")  # noqa: TRY004  it is the file that is wrong
     return content
-
-
-def _is_alive(pid: object) -> bool:
-    if not isinstance(pid, int) or isinstance(pid, bool) or pid < 1:
-        return False
-    try:
-        os.kill(pid, 0)  # signal 0 only asks whether the process is there
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True

@@ -2,6 +2,6 @@
 
 `database` connects to the ledger, `instants` are its clock and its points in time, `migrate` and
 `migrations` bring its tables up to date. `redis` makes clients, `celery` has Celery's settings.
-`processes` starts and ends child processes, each on a `leash`; `embedded` are servers that run as
-such children.
+`processes` starts and ends child processes, each on a `leash`; `identity` tells a process from
+another that has its id later. `embedded` are servers that run as such children.
 """

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from datamcp.errors import ConfigError
 from datamcp.infra.leash import User, leashed
 
 _GROUP_GONE_TIMEOUT = 2.0
+_LOOK = 0.1  # seconds between two looks at whether the waiting is urgent
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,16 @@ class Exit:
 class Child:
     """One process that was started here, with its process group."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log_path: Path) -> None:
-        """Take a process that leads its own session; `spawn` makes one."""
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], log_path: Path, log_start: int
+    ) -> None:
+        """Take a process that leads its own session, and its log; `spawn` makes one.
+
+        `log_start` is how long the log was before.
+        """
         self.name = name
         self.log_path = log_path
+        self._log_start = log_start
         self._process = process
         self._exit: Exit | None = None
 
@@ -110,6 +117,15 @@ class Child:
         text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
+    def written(self) -> str:
+        """Return all that it has written; what was rotated away meanwhile is missing."""
+        if not self.log_path.exists():
+            return ""
+        with self.log_path.open("rb") as log:
+            is_cut = self.log_path.stat().st_size < self._log_start
+            log.seek(0 if is_cut else self._log_start)
+            return log.read().decode(errors="replace")
+
     def _settle(self, code: int) -> Exit:
         if self._exit is None:
             self._exit = Exit(self.name, self.pid, code)
@@ -151,6 +167,7 @@ def spawn(
     if program is None:
         raise ConfigError(f"cannot start {name}: there is no program {argv[0]!r}")
     with log_path.open("ab") as log:
+        log_start = log.tell()
         process = subprocess.Popen(
             leashed(
                 [str(Path(program).absolute()), *argv[1:]], death_signal=death_signal, user=user
@@ -162,7 +179,7 @@ def spawn(
             cwd=cwd,
             start_new_session=True,
         )
-    return Child(name, process, log_path)
+    return Child(name, process, log_path, log_start)
 
 
 class Supervisor:
@@ -208,11 +225,26 @@ class Supervisor:
 
         May be repeated. A second Ctrl-C meanwhile cuts only the waiting short.
         """
+        return self.stop(self._children, self._stop_timeout if timeout is None else timeout)
+
+    def stop(
+        self,
+        names: Collection[str],
+        timeout: float,
+        *,
+        is_urgent: Callable[[], bool] = lambda: False,
+    ) -> list[Exit]:
+        """Stop some, as `stop_all` does; names that never started are skipped.
+
+        `is_urgent` is asked often meanwhile, and may cut the waiting short.
+        """
+        children = [self._children[name] for name in names if name in self._children]
         try:
-            self._terminate_all()
-            self._await_all(self._stop_timeout if timeout is None else timeout)
+            for child in children:
+                child.terminate()
+            self._await(children, timeout, is_urgent)
         finally:
-            exits = self._kill_all()
+            exits = self._kill(children)
         return exits
 
     def __enter__(self) -> Self:
@@ -228,20 +260,19 @@ class Supervisor:
         """Stop all processes."""
         self.stop_all()
 
-    def _terminate_all(self) -> None:
-        for child in self._children.values():
-            child.terminate()
-
-    def _await_all(self, timeout: float) -> None:
+    def _await(
+        self, children: Sequence[Child], timeout: float, is_urgent: Callable[[], bool]
+    ) -> None:
         deadline = time.monotonic() + timeout
-        for child in self._children.values():
-            child.wait(deadline - time.monotonic())
+        for child in children:
+            while child.is_alive and time.monotonic() < deadline and not is_urgent():
+                child.wait(min(_LOOK, deadline - time.monotonic()))
 
-    def _kill_all(self) -> list[Exit]:
+    def _kill(self, children: Sequence[Child]) -> list[Exit]:
         with _interrupts_held():
-            for child in self._children.values():
+            for child in children:
                 child.kill()
-            return [child.reap() for child in self._children.values()]
+            return [child.reap() for child in children]
 
 
 @contextmanager

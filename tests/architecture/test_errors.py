@@ -15,6 +15,7 @@ from datamcp.errors import (
     Problem,
     ResultTimeoutError,
     RunNotFoundError,
+    StackError,
     TaskExecutionError,
     TaskNotFoundError,
     UnknownTaskTypeError,
@@ -25,6 +26,7 @@ _PROBLEMS = [Problem("a", "is required"), Problem("", "is not a mapping")]
 _WITH_EVIDENCE = [
     ConfigError("two settings are wrong", _PROBLEMS),
     BackendUnavailable("broker", "connection refused"),
+    StackError("research did not start", 2),
     UnknownTaskTypeError("bench.ad", "did you mean 'bench.add'?"),
     InvalidParametersError("bench.add", _PROBLEMS),
     IdempotencyConflictError("bench.add", "key", "one"),

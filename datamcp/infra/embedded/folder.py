@@ -6,6 +6,7 @@ mode (only its owner may enter) is what protects the socket.
 
 import os
 import shutil
+import socket
 import stat
 import tempfile
 from pathlib import Path
@@ -27,6 +28,19 @@ def make_private_folder(kind: str, owner: User | None = None) -> Path:
     if owner is not None:
         os.chown(folder, owner.uid, owner.gid)
     return folder
+
+
+def takes_sockets(path: Path) -> bool:
+    """Tell whether a socket may lie there: the path is short enough, and the disk knows sockets."""
+    if path.is_socket():
+        return True
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(path))
+    except OSError:
+        return False
+    path.unlink()
+    return True
 
 
 def remove_folder(folder: Path) -> None:

@@ -24,10 +24,23 @@ class EmbeddedServer(ABC):
     stop_timeout: ClassVar[float] = 10.0  # seconds
     environment: ClassVar[Mapping[str, str] | None] = None  # None: ours
 
-    def __init__(self, *, start_timeout: float, user: User | None = None) -> None:
-        """Take the seconds that a start may take, and whom the server runs as, if not as we do."""
+    def __init__(
+        self,
+        *,
+        start_timeout: float,
+        user: User | None = None,
+        home: Path | None = None,
+        log_path: Path | None = None,
+    ) -> None:
+        """Take the seconds that a start may take, and whom the server runs as, if not as we do.
+
+        `home` is a folder that stays, instead of a private one that goes with the server, and
+        `log_path` another place for its log.
+        """
         self._start_timeout = start_timeout
         self._user = user
+        self._home = home
+        self._log_path = log_path
         self._folder: Path | None = None
         self._child: Child | None = None
 
@@ -44,7 +57,7 @@ class EmbeddedServer(ABC):
 
     @property
     def folder(self) -> Path:
-        """The private folder, which exists from `start` to `stop`."""
+        """The folder of its socket: it exists from `start` to `stop`, and only we may enter it."""
         if self._folder is None:
             raise RuntimeError(f"the embedded {self.kind} was not started")
         return self._folder
@@ -66,7 +79,7 @@ class EmbeddedServer(ABC):
         """
         if self._folder is not None:
             raise RuntimeError(f"the embedded {self.kind} was started already")
-        self._folder = make_private_folder(self.kind, self._user)
+        self._folder = self._home or make_private_folder(self.kind, self._user)
         try:
             self._prepare()
             self._launch()
@@ -80,14 +93,23 @@ class EmbeddedServer(ABC):
         self._end()
         self._launch()
 
+    def relaunch(self) -> int:
+        """Start a server that has ended again at the same URL; return its process id at once.
+
+        It answers a little later, or ends.
+        """
+        self._end()
+        self._child = self._spawn(self.kind, self._command())
+        return self._child.pid
+
     def stop(self) -> None:
         """End the server, wait until it is gone, and remove its folder. May be repeated."""
         try:
             self._end()
         finally:
-            if self._folder is not None:
+            if self._folder is not None and self._folder != self._home:
                 remove_folder(self._folder)
-                self._folder = None
+            self._folder = None
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -111,7 +133,7 @@ class EmbeddedServer(ABC):
         return spawn(
             name,
             command,
-            log_path=self.folder / f"{name}.log",
+            log_path=self._log_path or self.folder / f"{name}.log",
             env=self.environment,
             cwd=self.folder,
             user=self._user,

@@ -14,6 +14,8 @@ import re
 import shutil
 import signal
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -22,11 +24,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from datamcp.errors import BackendUnavailable
+from datamcp.infra.embedded.folder import takes_sockets
 from datamcp.infra.embedded.server import EmbeddedServer
 
 OLDEST_VERSION: Final = (6, 2)
 
 _ANSWER_TIMEOUT = 2.0  # seconds
+_SOCKET = "valkey.sock"
 
 
 class EmbeddedValkey(EmbeddedServer):
@@ -39,9 +43,20 @@ class EmbeddedValkey(EmbeddedServer):
     kind = "valkey"
     stop_signal = signal.SIGTERM
 
-    def __init__(self, *, data_dir: Path | None = None, start_timeout: float = 10.0) -> None:
-        """Take an existing folder for the data, if any, and the seconds that a start may take."""
-        super().__init__(start_timeout=start_timeout)
+    def __init__(
+        self,
+        *,
+        data_dir: Path | None = None,
+        start_timeout: float = 10.0,
+        log_path: Path | None = None,
+    ) -> None:
+        """Take an existing folder for the data, if any, and the seconds that a start may take.
+
+        The socket is in that folder, too, where it can be: then the URL is always the same.
+        """
+        data_dir = None if data_dir is None else data_dir.absolute()
+        home = data_dir if data_dir and takes_sockets(data_dir / _SOCKET) else None
+        super().__init__(start_timeout=start_timeout, home=home, log_path=log_path)
         self._data_dir = data_dir
 
     @property
@@ -56,7 +71,24 @@ class EmbeddedValkey(EmbeddedServer):
 
     @property
     def _socket(self) -> Path:
-        return self.folder / "valkey.sock"
+        return self.folder / _SOCKET
+
+    def _prepare(self) -> None:
+        """Let a server that was left behind end, as two must not write one file."""
+        if self._home is None:
+            return
+        self._home.chmod(0o700)
+        deadline = time.monotonic() + self._start_timeout
+        while (pid := self._answering_pid()) is not None:
+            with (
+                suppress(RedisError),
+                Redis.from_url(self.redis_url, socket_timeout=_ANSWER_TIMEOUT) as client,
+            ):
+                client.shutdown()
+            if time.monotonic() > deadline:
+                raise BackendUnavailable(
+                    "the embedded valkey", f"another one (pid {pid}) uses its files and won't end"
+                )
 
     def _command(self) -> list[str]:
         settings = {
@@ -64,7 +96,7 @@ class EmbeddedValkey(EmbeddedServer):
             "unixsocket": str(self._socket),
             "unixsocketperm": "700",
             "daemonize": "no",
-            "dir": str((self._data_dir or self.folder).absolute()),
+            "dir": str(self._data_dir or self.folder),
             "save": "",
             "appendonly": "yes" if self._data_dir else "no",
             "appendfsync": "everysec",

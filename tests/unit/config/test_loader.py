@@ -1,5 +1,4 @@
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import pytest
 
 from datamcp.config import GlobalConfig, Loaded, load
 from datamcp.errors import ConfigError
+from datamcp.stack.lock import sole_stack
 
 Load = Callable[..., Loaded]
 
@@ -273,10 +273,11 @@ def test_a_running_stack_is_found_and_is_weakest(tmp_path: Path) -> None:
     """Its addresses hold only where nothing else gives one."""
     state = tmp_path / "mine"
     state.mkdir()
-    record = {"broker_url": "redis://s", "cache_url": "redis://s", "pid": os.getpid()}
+    record = {"broker_url": "redis://s", "cache_url": "redis://s"}
     write(state / "stack.json", json.dumps(record))
     environ = {"DATAMCP_SYSTEM__STATE_DIR": "mine", "DATAMCP_STORAGE__CACHE_URL": "redis://mine"}
-    loaded = load(environ=environ, cwd=tmp_path)
+    with sole_stack(state):
+        loaded = load(environ=environ, cwd=tmp_path)
     assert loaded.config.broker.url == "redis://s"
     assert str(loaded.origins["broker.url"]) == "running stack (mine/stack.json)"
     assert loaded.config.storage.cache_url == "redis://mine"
