@@ -201,8 +201,12 @@ def _past(series: Series, settings: RiskSettings) -> Sequence[float] | Missing:
     past = sorted(change for change in changes if change is not None)
     needed = rows_needed(settings.confidence)
     if len(past) < needed:
-        return too_few(needed, len(past), f"returns over {settings.horizon} rows")
+        return too_few(needed, len(past), _returns_over(settings.horizon))
     return past
+
+
+def _returns_over(rows: int) -> str:
+    return "returns" if rows == 1 else f"returns over {rows} rows"
 
 
 def _of(known: T | Missing, take: Callable[[T], float]) -> float | Missing:
@@ -251,7 +255,7 @@ def _worst(series: Series, count: int) -> tuple[WorstReturn, ...]:
 def _warnings(series: Series, settings: RiskSettings, returns: Returns) -> Iterator[str]:
     undefined = len(series) - 1 - len(returns.simple)
     if undefined:
-        yield f"left out {undefined:,} returns over a price that is not positive"
+        yield f"returns left out, as their first price is not positive: {undefined:,}"
     shape = returns.shape
     if isinstance(shape, Shape) and not is_cornish_fisher_valid(shape.over(settings.horizon)):
         yield (
