@@ -53,7 +53,9 @@ class InstalledTypes:
 
     def _hint(self, owner: str, name: str) -> str:
         _, _, capability = name.partition(".")
-        meant = [f"{agent_type}.{capability}" for agent_type in self._agents.names()]
+        # The owner alone must be near: any two names are when they share a long capability.
+        agents = [one for one in self._agents.names() if did_you_mean(owner, [one])]
+        meant = [f"{agent_type}.{capability}" for agent_type in agents]
         near = did_you_mean(name, [*meant, *(kind.name for kind in self._processors.all())])
         if near:
             return near.removeprefix("; ")
