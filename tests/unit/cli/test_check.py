@@ -41,7 +41,9 @@ def test_what_answers_is_ok(broker_url: str, key_prefix: str, tmp_path: Path) ->
     assert code == 0
     assert {one.level for one in findings} == {"ok"}
     assert "development: " in found("configuration", findings).message
-    assert found("agent research", findings).message == "report"
+    assert found("agent research", findings).message == "search, summarize, report"
+    trading = "analyze_market, generate_signals, assess_risk"
+    assert found("agent trading", findings).message == trading
     assert "ledger version " in found("database", findings).message
     assert found("broker", findings).message.endswith(", 0 messages waiting")
 
@@ -91,4 +93,4 @@ def test_a_warning_of_the_configuration_is_a_finding(monkeypatch: pytest.MonkeyP
 def test_people_get_a_table() -> None:
     """One line for each finding, its level first."""
     lines = CliRunner().invoke(tree, ["check"]).stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["ok", "ok", "ok", "error"]
+    assert [line.split()[0] for line in lines] == ["ok", "ok", "ok", "ok", "error"]

@@ -44,7 +44,7 @@ def test_rows_of_a_section(loaded: Loaded) -> None:
     [
         ("storge", "did you mean 'storage'?"),
         ("storage.database_ulr", "did you mean 'storage.database_url'?"),
-        ("agents.trading.timeout", "there is no agents.trading in this configuration"),
+        ("agents.nobody.timeout", "there is no agents.nobody in this configuration"),
         ("broker.url.host", "unknown setting"),
     ],
 )
