@@ -38,7 +38,7 @@ from datamcp.tasks.execute import Executor
 from datamcp.tasks.ledger import TaskLedger
 from datamcp.tasks.publish import BrokerPublisher
 from datamcp.tasks.queues import is_redis
-from datamcp.tasks.reconcile import Depths, Reconciler
+from datamcp.tasks.reconcile import Reconciler
 from datamcp.tasks.settle import Settler
 from datamcp.tasks.task import TaskResult
 from datamcp.tasks.tasks import Tasks, finished
@@ -106,7 +106,7 @@ class Assembly:
     @cached_property
     def app(self) -> LedgerCelery:
         """The Celery app, with its queues and settings."""
-        app = self._outside.app_class("datamcp", set_as_current=False)
+        app = self._outside.app
         broker_url = self._config.broker.url
         app.has_broker = broker_url is not None
         app.telemetry, app.wall_clock = self._telemetry, self._clock
@@ -128,18 +128,13 @@ class Assembly:
         return BrokerPublisher(self.app)
 
     @cached_property
-    def depths(self) -> Depths:
-        """Who knows how many messages wait."""
-        return self._outside.depths(self.app)
-
-    @cached_property
     def reconciler(self) -> Reconciler:
         """Who sends what is due or was lost."""
         return Reconciler(
             ledger=self.ledger,
             types=self.types,
             publisher=self.publisher,
-            depths=self.depths,
+            depths=self._outside.depths,
             telemetry=self._telemetry,
         )
 
@@ -172,7 +167,7 @@ class Assembly:
     @cached_property
     def executor(self) -> Executor:
         """Who makes attempts."""
-        return self._outside.executor_class(
+        return Executor(
             types=self.types,
             ledger=self.ledger,
             claimer=Claimer(ledger=self.ledger, enqueuer=self.enqueuer, telemetry=self._telemetry),

@@ -90,7 +90,7 @@ def build(config: GlobalConfig, *, surroundings: Surroundings | None = None) -> 
         executor=parts.executor,
         settler=parts.settler,
         reconciler=parts.reconciler,
-        depths=parts.depths,
+        depths=outside.depths,
         presence=parts.presence,
         _closers=(
             parts.task_waiter.close,

@@ -14,7 +14,6 @@ from datamcp.infra import instants
 from datamcp.infra.redis import client_url
 from datamcp.tasks.celery_app import LedgerCelery
 from datamcp.tasks.depths import BrokerDepths
-from datamcp.tasks.execute import Executor
 from datamcp.tasks.ledger import Now
 from datamcp.tasks.notify import NullNotifier, PollingListener, RedisListener, RedisNotifier
 from datamcp.tasks.reconcile import Depths
@@ -26,16 +25,16 @@ from datamcp.telemetry import LogSubscriber, Telemetry
 class Surroundings:
     """The outside of one runtime.
 
-    `now` is the ledger's clock, in SQL. `app_class` is the app through which all messages leave.
-    `depths` counts those that wait. `notifier` tells the ends of tasks, each `listener` hears them.
+    `now` is the ledger's clock, in SQL. Through `app`, which is given its settings later, all
+    messages leave; `depths` counts those that wait. `notifier` tells the ends of tasks, and each
+    `listener` hears them.
     """
 
     clock: Clock
     now: Now
     telemetry: Telemetry
-    app_class: type[LedgerCelery]
-    depths: Callable[[LedgerCelery], Depths]
-    executor_class: type[Executor]
+    app: LedgerCelery
+    depths: Depths
     notifier: RedisNotifier | NullNotifier
     listener: Callable[[], Listener]
 
@@ -44,13 +43,13 @@ def real_surroundings(config: GlobalConfig) -> Surroundings:
     """Return the machine's clock, the database's own, and the broker that is configured."""
     telemetry = Telemetry(LogSubscriber())
     notifier, listener = _notices(config, telemetry)
+    app = LedgerCelery("datamcp", set_as_current=False)
     return Surroundings(
         clock=SystemClock(),
         now=instants.now,
         telemetry=telemetry,
-        app_class=LedgerCelery,
-        depths=BrokerDepths,
-        executor_class=Executor,
+        app=app,
+        depths=BrokerDepths(app),
         notifier=notifier,
         listener=listener,
     )
