@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta
 from math import exp
 
 import numpy as np
-import pytest
 
 from datamcp.agent_types.markets.series import Columns, Series, series_of
 from datamcp.storage.roots import PACKAGE_ROOT
@@ -94,12 +93,8 @@ def assert_lines_equal(
 
     Differences up to `rel` of the value, or of `scale`, are rounding.
     """
-    assert len(got) == len(expected)
-    wanted = [None if np.isnan(value) else float(value) for value in expected]
-    assert [value is None for value in got] == [value is None for value in wanted]
-    for row, (one, other) in enumerate(zip(got, wanted, strict=True)):
-        if other is not None:
-            assert one == pytest.approx(other, rel=rel, abs=rel * scale), row
+    values = np.asarray([np.nan if value is None else value for value in got])
+    np.testing.assert_allclose(values, np.asarray(expected), rtol=rel, atol=rel * scale)
 
 
 def naive(
