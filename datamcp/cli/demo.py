@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -20,22 +21,25 @@ if TYPE_CHECKING:
     from datamcp.bootstrap.runtime import Runtime
     from datamcp.stack.stack import Stack
 
-PIPELINE = "flights"
-AGENT = "research"
+STARTS = {"flights": timedelta()}
+"""The pipelines of the demo, and how long after its begin each is to begin."""
+
+AGENTS = ("research",)
 
 
 @click.command()
+@click.argument("pipelines", nargs=-1, type=click.Choice(list(STARTS)), metavar="[PIPELINE]...")
 @click.option(
     "--timeout",
     type=Seconds(min=1),
     default=50.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long the run may take.",
+    help="How long the runs may take.",
 )
 @json_option
 @click.pass_context
-def demo(ctx: click.Context, timeout: float, as_json: bool) -> None:
+def demo(ctx: click.Context, pipelines: tuple[str, ...], timeout: float, as_json: bool) -> None:
     """Run the `flights` pipeline on real data.
 
     Starts a broker, the worker pools `pipelines` and `research`, and beat; registers and triggers
@@ -56,22 +60,28 @@ def demo(ctx: click.Context, timeout: float, as_json: bool) -> None:
     shown = messages() if as_json else console()
     loaded = session().load()
     session().warn()
-    definition = load_pipeline(loaded.directory / "pipelines" / f"{PIPELINE}.yaml")
-    processes = [worker(PIPELINES, 2), worker(AGENT, 1), beat()]
+    starts = {name: STARTS[name] for name in STARTS if name in (pipelines or STARTS)}
+    folder = loaded.directory / "pipelines"
+    definitions = [load_pipeline(folder / f"{name}.yaml") for name in starts]
+    processes = [worker(PIPELINES, 2), *(worker(agent, 1) for agent in AGENTS), beat()]
     stack = Stack(loaded.config, processes, overrides=session().overrides)
     with _obeying_sigterm(), stack, _runtime(stack) as runtime:
         run = DemoRun(stack, runtime, shown, command=session().command)
-        runtime.pipelines.sync.register_pipeline(definition)
+        for definition in definitions:
+            runtime.pipelines.sync.register_pipeline(definition)
         run.start()
         run.introduce()
-        status = run.follow(PIPELINE, timeout)
+        ended = run.follow(starts, timeout)
         if as_json:
-            print_json(status)
-        elif status.state is RunState.SUCCEEDED:
-            run.show_results(status)
+            print_json(ended)
+        for status in ended:
+            if status.state is RunState.SUCCEEDED and not as_json:
+                run.show_results(status)
     shown.print("everything that was started is stopped")
-    if status.state is not RunState.SUCCEEDED:
+    failed = [status for status in ended if status.state is not RunState.SUCCEEDED]
+    for status in failed:
         click.echo(f"Error: run {status.run_id} {status.state}: {status.error_message}", err=True)
+    if failed:
         ctx.exit(FAILED)
 
 

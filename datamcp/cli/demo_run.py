@@ -1,13 +1,15 @@
-"""The demo's run: what is printed of it, and how its processes are kept alive meanwhile."""
+"""The demo's runs: what is printed of them, and how their processes are kept alive meanwhile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from datamcp.bootstrap.runtime import Runtime
+from datamcp.cli.demo_results import RESULTS
 from datamcp.cli.progress import follow
-from datamcp.cli.tables import parquet_table
 from datamcp.clock import SystemClock
 from datamcp.config.redaction import redact_url
 from datamcp.errors import BackendUnavailable, StackError
@@ -17,30 +19,9 @@ from datamcp.stack.record import write
 from datamcp.stack.stack import Died, Stack
 from datamcp.tasks.states import FINAL
 
-_DELAYS = {
-    "flights": "flights",
-    "cancelled": "can-\ncelled",
-    "mean_departure_delay": "dep.\nmean",
-    "median_departure_delay": "\nmedian",
-    "mean_arrival_delay": "arr.\nmean",
-    "share_over_15_min": "late",
-}
-TABLES = {
-    "by_carrier": (
-        "Delay by carrier, in minutes (late: departed over 15 minutes after its time)",
-        {"airline": "airline", **_DELAYS},
-    ),
-    "by_hour": ("Delay by scheduled hour of departure", {"hour": "hour", **_DELAYS}),
-    "by_weather": (
-        "Delay against wind and precipitation at the airport",
-        {"factor": "factor", "band": "band", **_DELAYS},
-    ),
-}
-"""The tables that are printed, each with its title and its columns' headings."""
-
 
 class DemoRun:
-    """One run of the pipeline on a stack."""
+    """Runs of pipelines on a stack."""
 
     def __init__(
         self, stack: Stack, runtime: Runtime, shown: Console, *, command: Callable[[str], str]
@@ -66,49 +47,63 @@ class DemoRun:
         self._line("ledger", self._runtime.database.shown)
         self._line("workers", f"{', '.join(self._stack.pids)} (logs: {_near(self._stack.logs)})")
 
-    def follow(self, pipeline: str, timeout: float) -> PipelineStatus:
-        """Run the pipeline to its end, and keep its processes alive meanwhile.
+    def follow(self, starts: Mapping[str, timedelta], timeout: float) -> Sequence[PipelineStatus]:
+        """Run pipelines to their ends, and keep the processes alive meanwhile.
 
-        Raises StackError, which names the run and its unfinished steps, if it does not end.
+        `starts` tells how long after now each is to begin; what is not to begin at once, beat
+        starts. Raises StackError, which names the runs and their unfinished steps, if they do not
+        end.
         """
-        pipelines = self._runtime.pipelines.sync
-        run_id = pipelines.submit(pipeline, triggered_by="demo").run_id
         deadline = self._clock.monotonic() + timeout
+        run_ids = [self._submit(pipeline, later) for pipeline, later in starts.items()]
 
         def tend() -> None:
             self._revive()
             if self._clock.monotonic() > deadline:
                 raise StackError(f"it did not end within {timeout:g} s")
 
-        def look() -> PipelineStatus:
-            return pipelines.monitor_execution(run_id)
-
         try:
-            self._line("run", run_id)
             self._shown.print()
-            return follow(self._shown, lambda: [look()], self._clock, each_look=tend, is_kept=True)[
-                0
-            ]
+            look = partial(self._look, run_ids)
+            return follow(self._shown, look, self._clock, each_look=tend, is_kept=True)
         except (StackError, BackendUnavailable) as error:
-            steps = [name for name, step in look().tasks.items() if step.state not in FINAL]
-            self._abandon(run_id)
-            message = f"run {run_id} stopped at {', '.join(steps) or 'its end'}: {error}"
-            raise StackError(message) from error
+            where = "; ".join(self._unfinished(run_ids))
+            self._abandon(run_ids)
+            raise StackError(f"{where or 'the demo stopped at its end'}: {error}") from error
         except BaseException:
-            self._abandon(run_id)
+            self._abandon(run_ids)
             raise
 
     def show_results(self, status: PipelineStatus) -> None:
-        """Print the tables of a run, and where its files and its history are."""
-        for step, (title, columns) in TABLES.items():
+        """Print what a run found, and where its files and its history are."""
+        for renderable in RESULTS[status.pipeline_id](status):
             self._shown.print()
-            self._shown.print(parquet_table(str(status.tasks[step].output), title, columns))
+            self._shown.print(renderable)
         self._shown.print()
         self._line("report", _near(status.tasks["report"].output))
-        self._line("table", _near(status.tasks["save"].output))
+        if "save" in status.tasks:
+            self._line("table", _near(status.tasks["save"].output))
         self._line("files", _near(self._runtime.artifacts.run_folder(status.run_id)))
         self._line("history", self._command(f"pipeline status {status.run_id}"))
         self._line("", self._command(f"task list --run {status.run_id}"))
+
+    def _submit(self, pipeline: str, later: timedelta) -> str:
+        pipelines = self._runtime.pipelines.sync
+        due = self._clock.now() + later if later else None
+        run_id = pipelines.submit(pipeline, triggered_by="demo", scheduled_at=due).run_id
+        when = "" if due is None else f", due {due.astimezone():%H:%M:%S}"
+        self._line("run", f"{run_id} ({pipeline}{when})")
+        return run_id
+
+    def _look(self, run_ids: Sequence[str]) -> list[PipelineStatus]:
+        return [self._runtime.pipelines.sync.monitor_execution(run_id) for run_id in run_ids]
+
+    def _unfinished(self, run_ids: Sequence[str]) -> Iterator[str]:
+        """Yield where each run stopped that has not ended."""
+        for run in self._look(run_ids):
+            if not run.is_final:
+                steps = [name for name, step in run.tasks.items() if step.state not in FINAL]
+                yield f"run {run.run_id} stopped at {', '.join(steps) or 'its end'}"
 
     def _line(self, name: str, value: str) -> None:
         self._shown.print(f"[dim]{name:8}[/] ", end="")
@@ -125,9 +120,10 @@ class DemoRun:
             self._tell_others()
         self._losses.give_back()
 
-    def _abandon(self, run_id: str) -> None:
-        """End a run that can't go on here, so that its history tells so."""
-        self._runtime.pipelines.sync.cancel_pipeline(run_id)
+    def _abandon(self, run_ids: Sequence[str]) -> None:
+        """End runs that can't go on here, so that their history tells so."""
+        for run_id in run_ids:
+            self._runtime.pipelines.sync.cancel_pipeline(run_id)
         self._stack.stop()
         self._losses.add([one.process_id for one in self._stack.records() if one.process_id])
         self._losses.give_back()

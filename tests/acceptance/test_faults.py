@@ -53,7 +53,7 @@ def test_whatever_is_killed_the_demo_ends(user: Shell, kinds: tuple[str, ...]) -
 
     The moments follow from the seed that pytest-randomly prints.
     """
-    demo = user.start("datamcp", "demo", "--json")
+    demo = user.start("datamcp", "demo", "flights", "--json")
     with ended(demo):
         assert demo.stderr is not None
         eventually(lambda: demo.stderr.readline().startswith("run "), timeout=40)

@@ -65,9 +65,10 @@ def test_the_wheel_holds_the_library_its_configuration_and_its_data(wheel: Path)
 
 def test_the_installed_demo_gives_the_same_numbers(elsewhere: Shell) -> None:
     """The run is printed as JSON, and everything else goes to stderr."""
-    ran = elsewhere.run("datamcp", "demo", "--json")
+    ran = elsewhere.run("datamcp", "demo", "flights", "--json")
     assert ran.code == 0
-    steps = ran.json["tasks"]
+    (run,) = ran.json
+    steps = run["tasks"]
     oracle = FlightsOracle(read(DATA / "flights_2013_01.csv.gz"), DATA)
     assert_equal_to_oracle(lambda step: read_parquet(steps[step]["output"]), oracle)
 
