@@ -22,7 +22,7 @@ from datamcp.infra.celery import nodename
 from datamcp.naming import did_you_mean
 from datamcp.tasks.celery_app import LedgerCelery
 from datamcp.tasks.queues import PIPELINES
-from datamcp.tasks.worker import LedgerTask
+from datamcp.tasks.worker import CapabilityTask, LedgerTask
 
 
 def command_line_app() -> LedgerCelery:
@@ -203,14 +203,11 @@ def _refusing() -> Iterator[None]:
 
 def _task(runtime: Runtime, name: str) -> LedgerTask:
     kind = runtime.types.resolve(name)
-    members = {
-        "name": kind.name,
-        "__doc__": kind.description,
-        "executor": runtime.executor,
-        "settler": runtime.settler,
-        "abstract": False,
-    }
-    task = type(kind.name, (LedgerTask,), members)()
+    if kind.celery_task is not None:
+        task: LedgerTask = kind.celery_task
+        return task
+    members = {"name": kind.name, "__doc__": kind.description, "abstract": False}
+    task = type(kind.name, (CapabilityTask,), members)()
     registered: LedgerTask = runtime.app.register_task(task)
     return registered
 

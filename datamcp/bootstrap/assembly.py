@@ -134,6 +134,7 @@ class Assembly:
             ledger=self.ledger,
             types=self.types,
             publisher=self.publisher,
+            settler=self.settler,
             depths=self._outside.depths,
             telemetry=self._telemetry,
         )

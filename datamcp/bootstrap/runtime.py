@@ -78,6 +78,7 @@ def build(config: GlobalConfig, *, surroundings: Surroundings | None = None) -> 
     outside = real_surroundings(config) if surroundings is None else surroundings
     parts = Assembly(config, outside)
     parts.app.enqueuer = parts.enqueuer
+    parts.app.executor, parts.app.settler = parts.executor, parts.settler
     return Runtime(
         config=config,
         app=parts.app,

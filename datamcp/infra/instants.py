@@ -58,9 +58,13 @@ class After(FunctionElement[datetime]):
     type = Instant()
     inherit_cache = True
 
-    def __init__(self, instant: ColumnElement[datetime], seconds: float) -> None:
+    def __init__(
+        self, instant: ColumnElement[datetime], seconds: float | ColumnElement[float]
+    ) -> None:
         """Take the instant and the seconds, which may be negative."""
-        super().__init__(instant, literal(float(seconds), Double()))
+        if not isinstance(seconds, ColumnElement):
+            seconds = literal(float(seconds), Double())
+        super().__init__(instant, seconds)
 
 
 @compiles(Now, "postgresql")

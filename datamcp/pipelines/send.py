@@ -7,7 +7,7 @@ from celery import Celery, Signature
 from datamcp.pipelines.canvas import to_canvas
 from datamcp.pipelines.compiled import RunInfo
 from datamcp.pipelines.plan import Unit
-from datamcp.tasks.celery_app import unawaited
+from datamcp.tasks.attempt import unawaited
 from datamcp.tasks.ledger import Hint
 from datamcp.tasks.ports import Publisher, TaskTypes
 from datamcp.tasks.publish import HINT, broker_errors, limits, transport_of

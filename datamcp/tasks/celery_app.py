@@ -5,33 +5,47 @@ entries all take (protocol R14).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from celery import Celery
+from celery import Celery, _state
 from celery.result import AsyncResult
 
 from datamcp.clock import Clock, SystemClock
 from datamcp.errors import BackendUnavailable, Problem, TaskError
+from datamcp.tasks import attempt as attempts
+from datamcp.tasks.attempt import Again, Attempt, unawaited
+from datamcp.tasks.call import (
+    instant,
+    limits_of_call,
+    parts_of,
+    queue_of,
+    refuse,
+    with_defaults,
+)
 from datamcp.tasks.enqueue import Enqueuer, PlainCall
-from datamcp.tasks.ledger import Hint
-from datamcp.tasks.publish import HINT, broker_errors, canvas_of, limits, transport_of
+from datamcp.tasks.execute import Executor
+from datamcp.tasks.ledger import Hint, Inserted
+from datamcp.tasks.ports import TaskType
+from datamcp.tasks.publish import HINT, broker_errors, canvas_of, limits_of, transport_of
 from datamcp.tasks.queues import DEFAULT, broker_priority
+from datamcp.tasks.settle import Settler
 from datamcp.tasks.states import State
 from datamcp.tasks.task import Task
 from datamcp.tasks.watch import contents
+from datamcp.tasks.worker import LedgerTask, bound_to_ledger, ledgered
 from datamcp.telemetry import Telemetry
 from datamcp.types import new_id
+
+LEDGERED_BUILT_INS = frozenset(
+    {"celery.accumulate", "celery.chunks", "celery.map", "celery.starmap"}
+)
+"""Celery's own tasks that do the work of others, and are kept in the ledger like these."""
 
 _BUILT_IN = "celery."
 
 NO_BROKER = "none is configured; set DATAMCP_BROKER__URL, such as redis://127.0.0.1:6379/0"
-
-
-unawaited: ContextVar[bool] = ContextVar("datamcp_unawaited", default=False)
-"""Whether what is sent from here is awaited by nobody at the result backend: steps of a run."""
 
 
 class LedgerResult(AsyncResult):  # type: ignore[misc]
@@ -47,8 +61,12 @@ class LedgerResult(AsyncResult):  # type: ignore[misc]
 class LedgerCelery(Celery):  # type: ignore[misc]
     """A Celery app that writes the ledger before it publishes."""
 
+    control_cls = "datamcp.tasks.control:LedgerControl"
+
     # Set once, when the parts are put together.
     enqueuer: Enqueuer | None = None
+    executor: Executor | None = None
+    settler: Settler | None = None
     runtime: Any = None
     task_factory: Callable[[str], Any] | None = None
     pool_to_serve: str | None = None
@@ -58,6 +76,8 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     """What each start of a process repeats: what is allowed and yet dangerous."""
     telemetry: Telemetry = Telemetry()
     wall_clock: Clock = SystemClock()
+
+    _declared: frozenset[Any] = frozenset()
 
     @cached_property
     def AsyncResult(self) -> Any:  # noqa: D102, N802  Celery's property
@@ -78,6 +98,42 @@ class LedgerCelery(Celery):  # type: ignore[misc]
         self.require_broker()
         return super().producer_or_acquire(producer)
 
+    # The tasks of a project.
+
+    def finalize(self, auto: bool = False) -> None:  # noqa: D102, FBT  Celery's method
+        super().finalize(auto=auto)
+        if not self._declared:
+            self._declared = frozenset(_state._on_app_finalizers)  # noqa: SLF001  no other way
+
+    def take_shared(self) -> None:
+        """Register tasks of other apps and of none that were declared since the app was finalized.
+
+        Celery hands them to every app when that is finalized, and those of `shared_task` later,
+        too; here modules with tasks of an app of their own are imported when they are needed.
+        """
+        self.finalize()
+        finalizers = frozenset(_state._on_app_finalizers)  # noqa: SLF001  as above
+        for declare in finalizers - self._declared:
+            declare(self)
+        self._declared = finalizers
+
+    def _task_from_fun(
+        self, fun: Any, name: str | None = None, base: Any = None, **options: Any
+    ) -> Any:
+        name = name or self.gen_task_name(fun.__name__, fun.__module__)
+        if is_exempt(name):
+            return super()._task_from_fun(fun, name=name, base=base, **options)
+        task = super()._task_from_fun(fun, name=name, base=ledgered(base or self.Task), **options)
+        return bound_to_ledger(task)
+
+    def register_task(self, task: Any, **options: Any) -> Any:  # noqa: D102  Celery's method
+        task = task() if isinstance(task, type) else task
+        if not isinstance(task, LedgerTask):
+            task.__class__ = ledgered(type(task))
+        return bound_to_ledger(super().register_task(task, **options))
+
+    # Calls.
+
     def send_task(  # noqa: D102  Celery's method; its documentation holds
         self,
         name: str,
@@ -86,44 +142,112 @@ class LedgerCelery(Celery):  # type: ignore[misc]
         **options: Any,
     ) -> Any:
         headers = options.get("headers") or {}
-        if HINT in headers or name.startswith(_BUILT_IN):
+        if HINT in headers or is_exempt(name):
             return super().send_task(name, args, kwargs, **options)
-        return self._send_ledgered(name, args or (), kwargs or {}, options)
+        if self.enqueuer is None:
+            raise TaskError(f"{name} can't be sent: this app is not part of a runtime")
+        kind = self.enqueuer.type_of(name)
+        if options.get("task_type") is None:
+            options = with_defaults(options, kind)
+        refuse(name, options)
+        attempt = attempts.current.get()
+        if attempt is not None and _is_retry(attempt, options):
+            return self._note_retry(attempt, kind, args or (), kwargs or {}, options)
+        return self._call(kind, args or (), kwargs or {}, options)
 
-    def _send_ledgered(
+    def _note_retry(
         self,
-        name: str,
+        attempt: Attempt,
+        kind: TaskType,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> Any:
+        """Keep what the task that runs here asks of its next attempt; the ledger does the rest."""
+        is_same = list(args) == list(attempt.args) and dict(kwargs) == dict(attempt.kwargs)
+        is_step = attempt.claimed is not None and attempt.claimed.run_id is not None
+        if is_step and not is_same:
+            raise TaskError(f"{kind.name}: a step of a run can't be retried with other arguments")
+        countdown = options.get("countdown")
+        attempt.again = Again(
+            delay=0.0 if countdown is None else float(countdown),
+            due=None if countdown is not None else self.aware(options.get("eta")),
+            parameters=None if is_same else kind.parameters.dump_call(args, kwargs),
+            canvas=None if is_step else canvas_of(self._parts(options)) or "{}",
+            queue=queue_of(kind, options.get("queue")),
+        )
+        return self._result(attempt.delivery.task_id, options)
+
+    def _call(
+        self,
+        kind: TaskType,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         options: dict[str, Any],
     ) -> Any:
-        if self.enqueuer is None:
-            raise TaskError(f"{name} can't be sent: this app is not part of a runtime")
-        if options.pop("expires", None) is not None:
-            raise TaskError(f"{name}: `expires` is not supported")
-        due = self._due(options.pop("eta", None), options.pop("countdown", None))
-        hard, soft = options.pop("time_limit", None), options.pop("soft_time_limit", None)
-        priority = options.pop("priority", None)
+        plain = self._plain_call(kind, args, kwargs, options)
+        priority = options.get("priority")
         task = Task(
-            task_id=options.pop("task_id", None) or new_id(self.wall_clock.now()),
-            task_type=name,
-            parameters=self.enqueuer.bind(name, args, kwargs),
+            task_id=options.get("task_id") or new_id(self.wall_clock.now()),
+            task_type=kind.name,
             priority=DEFAULT if priority is None else priority,
-            timeout=soft or hard,
-            scheduled_at=due,
         )
-        plain = PlainCall(
-            celery_result=not options.get("ignore_result"), canvas=canvas_of(_body_names(options))
-        )
-        inserted, hint = self.enqueuer.insert(task, plain)
-        if inserted.state is not State.SCHEDULED:  # else the reconciler sends it in time
+        inserted, hint = self._insert(task, plain)
+        if inserted.state is State.QUEUED:  # else the reconciler sends it in time, or never
             self._send_hint(hint, options)
-        return self.AsyncResult(hint.task_id)
+        return self._tracked(hint.task_id, options)
+
+    def _plain_call(
+        self,
+        kind: TaskType,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> PlainCall:
+        limits, parent = limits_of_call(options), self.current_worker_task
+        request = None if parent is None else parent.request
+        root = None if request is None else request.root_id or request.id
+        return PlainCall(
+            celery_result=not options.get("ignore_result"),
+            canvas=canvas_of(self._parts(options)),
+            args=args,
+            kwargs=kwargs,
+            queue=queue_of(kind, self._wanted_queue(kind, args, kwargs, options)),
+            timeout=limits.timeout,
+            due=self._due(options),
+            expires_at=self.aware(options.get("expires")),
+            attempt=int(options.get("retries") or 0),
+            root_id=options.get("root_id") or root,
+            parent_id=options.get("parent_id") or (None if request is None else request.id),
+        )
+
+    def _parts(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return parts_of(options, limits_of_call(options))
+
+    def _wanted_queue(
+        self,
+        kind: TaskType,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> Any:
+        """Return the queue that a call names, or `task_routes` name for it."""
+        wanted = options.get("queue") or options.get("routing_key")
+        if wanted or not self.conf.task_routes:
+            return wanted
+        route = self.amqp.router.lookup_route(
+            kind.name, args, kwargs, dict(options), kind.celery_task
+        )
+        return route.get("queue") if isinstance(route, Mapping) else route
+
+    def _insert(self, task: Task, plain: PlainCall) -> tuple[Inserted, Hint]:
+        if self.enqueuer is None:
+            raise TaskError(f"{task.task_type} can't be sent: this app is not part of a runtime")
+        return self.enqueuer.insert(task, plain)
 
     def _send_hint(self, hint: Hint, options: Mapping[str, Any]) -> None:
         """Send the message of a row that is committed; if the broker is away, it is sent later."""
-        ours = {"routing_key", "exchange", "queue", "headers", "argsrepr", "kwargsrepr"}
-        passed_on = {name: value for name, value in options.items() if name not in ours}
+        passed_on = {name: value for name, value in options.items() if name not in _OURS}
         try:
             with broker_errors(self):
                 super().send_task(
@@ -137,29 +261,69 @@ class LedgerCelery(Celery):  # type: ignore[misc]
                     headers={**(options.get("headers") or {}), HINT: 1},
                     argsrepr="",
                     kwargsrepr=contents(hint.step_id, hint.root_id),
-                    **limits(hint.timeout),
+                    root_id=hint.root_id,
+                    parent_id=hint.parent_id,
+                    retries=hint.attempt,
+                    expires=None,
+                    add_to_parent=False,
+                    **{"time_limit": None, "soft_time_limit": None, **limits_of(hint)},
                 )
         except BackendUnavailable as error:
             self.telemetry.emit("task.publish_failed", task_id=hint.task_id, reason=error.reason)
 
-    def _due(self, eta: datetime | str | None, countdown: float | None) -> datetime | None:
-        if countdown is not None:
-            return self.wall_clock.now() + timedelta(seconds=countdown)
-        if isinstance(eta, str):
-            eta = datetime.fromisoformat(eta)
-        if eta is not None and eta.tzinfo is None:
-            eta = eta.replace(tzinfo=self.timezone)
-        return eta
+    def _tracked(self, task_id: str, options: Mapping[str, Any]) -> Any:
+        """Return the result of a call, and tell the task that made the call of it."""
+        result, parent = self._result(task_id, options), self.current_worker_task
+        if options.get("add_to_parent", True) and parent is not None:
+            parent.add_trail(result)
+        return result
+
+    def _result(self, task_id: str, options: Mapping[str, Any]) -> Any:
+        result = (options.get("result_cls") or self.AsyncResult)(task_id)
+        result.ignored = bool(options.get("ignore_result"))
+        return result
+
+    def _due(self, options: Mapping[str, Any]) -> datetime | None:
+        countdown = options.get("countdown")
+        return self.aware(options.get("eta") if countdown is None else countdown)
+
+    def aware(self, value: Any) -> datetime | None:
+        """Return an instant that Celery would take, or seconds from now; raises TaskError."""
+        return instant(value, now=self.wall_clock.now(), zone=self.timezone)
 
 
-def _body_names(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a call under the names that they have in a message."""
-    return {
-        **options,
-        "callbacks": _listed(options.get("link")),
-        "errbacks": _listed(options.get("link_error")),
+_OURS = frozenset(
+    {
+        "add_to_parent",
+        "argsrepr",
+        "countdown",
+        "eta",
+        "exchange",
+        "expires",
+        "headers",
+        "kwargsrepr",
+        "parent_id",
+        "priority",
+        "queue",
+        "result_cls",
+        "retries",
+        "root_id",
+        "routing_key",
+        "serializer",
+        "soft_time_limit",
+        "task_id",
+        "time_limit",
     }
+)
+"""Options that the ledger, or the hint, says for itself."""
 
 
-def _listed(value: Any) -> Any:
-    return value if value is None or isinstance(value, list | tuple) else [value]
+def is_exempt(name: str) -> bool:
+    """Tell whether a task is one of Celery's own that the ledger has nothing to do with."""
+    return name.startswith(_BUILT_IN) and name not in LEDGERED_BUILT_INS
+
+
+def _is_retry(attempt: Attempt, options: Mapping[str, Any]) -> bool:
+    """Tell whether a call is what `Task.retry` sends: the task that runs here, once more."""
+    made = 0 if attempt.claimed is None else attempt.claimed.attempt
+    return attempt.is_at(options.get("task_id")) and options.get("retries") == made

@@ -5,9 +5,7 @@ not use our app, carries its own arguments: it is adopted first, and acknowledge
 (protocol R14).
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from datamcp.tasks.enqueue import Enqueuer, PlainCall
 from datamcp.tasks.ledger import Claimed, TaskLedger
@@ -20,7 +18,7 @@ _PATIENCE = (0.1, 0.5, 1.0)  # seconds between the tries of one claim
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message as a worker got it. `args`, `kwargs` and `plain` count only if it is no hint."""
+    """A message as a worker got it; `plain` is what it asks for, if it is no hint."""
 
     task_id: str
     task_type: str
@@ -28,8 +26,6 @@ class Delivery:
     agent_id: str
     is_hint: bool
     is_carried: bool = False  # part of a canvas
-    args: Sequence[Any] = ()
-    kwargs: Mapping[str, Any] | None = None
     plain: PlainCall | None = None
 
 
@@ -59,6 +55,5 @@ class Claimer:
         return self._ledger.claim(delivery.task_id, delivery.fence, delivery.agent_id)
 
     def _adopt(self, delivery: Delivery) -> None:
-        parameters = self._enqueuer.bind(delivery.task_type, delivery.args, delivery.kwargs or {})
-        task = Task(task_id=delivery.task_id, task_type=delivery.task_type, parameters=parameters)
+        task = Task(task_id=delivery.task_id, task_type=delivery.task_type)
         self._enqueuer.insert(task, delivery.plain)

@@ -6,7 +6,8 @@ the same and the row waits: the reconciler publishes it (protocol R4).
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
@@ -38,17 +39,24 @@ class Enqueued:
 
 @dataclass(frozen=True, slots=True)
 class PlainCall:
-    """What a plain Celery call asks for, besides the task.
+    """A plain Celery call: its arguments, and what else it asks for.
 
     `celery_result` tells that its caller waits at Celery's result backend. `canvas` is JSON: the
     rest of a chain, the chord, the links that its message has to carry whenever it is sent.
+    `attempt` counts attempts that others have made.
     """
 
     celery_result: bool
     canvas: str | None = None
-
-
-_OURS = PlainCall(celery_result=False)
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    queue: str | None = None
+    timeout: float | None = None
+    due: datetime | None = None
+    expires_at: datetime | None = None
+    attempt: int = 0
+    root_id: str | None = None
+    parent_id: str | None = None
 
 
 class Enqueuer:
@@ -84,17 +92,18 @@ class Enqueuer:
         self._telemetry.emit("task.enqueued", task_id=hint.task_id, task_type=hint.task_type)
         return Enqueued(inserted.task_id, unpublished=self._publish(hint))
 
-    def bind(
-        self, task_type: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Return the arguments of a plain call by name."""
-        return self._types.resolve(task_type).parameters.bind(args, kwargs)
+    def type_of(self, name: str) -> TaskType:
+        """Return a task type; raises UnknownTaskTypeError."""
+        return self._types.resolve(name)
 
     def insert(self, task: Task, plain: PlainCall | None = None) -> tuple[Inserted, Hint]:
-        """Check a task and commit its row, without publishing it."""
+        """Check a task and commit its row, without publishing it.
+
+        A plain call brings its own arguments, in place of the task's parameters.
+        """
         task_type = self._types.resolve(task.task_type)
         _require_one_attempt(task)
-        new = replace(self._prepare(task, task_type), **asdict(plain or _OURS))
+        new = self._prepare(task, task_type, plain)
         inserted = self._ledger.insert(new)
         if not inserted.is_new and not _is_same(inserted, new):
             by_id = task.idempotency_key is None or inserted.task_id == task.task_id
@@ -102,19 +111,22 @@ class Enqueuer:
             raise IdempotencyConflictError(task.task_type, key, inserted.task_id)
         return inserted, _hint(new)
 
-    def _prepare(self, task: Task, task_type: TaskType) -> NewTask:
-        return NewTask(
+    def _prepare(self, task: Task, task_type: TaskType, plain: PlainCall | None) -> NewTask:
+        default = None if task_type.may_run_for_ever else self._default_timeout
+        new = NewTask(
             task_id=task.task_id or new_id(self._clock.now()),
             task_type=task.task_type,
             queue=task_type.queue,
             priority=task.priority,
-            parameters=task_type.parameters.dump(task.parameters),
-            timeout=task.timeout or task_type.timeout or self._default_timeout,
+            parameters="" if plain else task_type.parameters.dump(task.parameters),
+            max_attempts=task_type.max_attempts,
+            timeout=task.timeout or task_type.timeout or default,
             scheduled_at=task.scheduled_at,
             idempotency_key=task.idempotency_key,
             tags=json.dumps(task.tags) if task.tags else None,
             metadata=_metadata(task),
         )
+        return new if plain is None else _as_called(new, task_type, plain)
 
     def _publish(self, hint: Hint) -> str | None:
         try:
@@ -123,6 +135,23 @@ class Enqueuer:
             self._telemetry.emit("task.publish_failed", task_id=hint.task_id, reason=error.reason)
             return str(error)
         return None
+
+
+def _as_called(new: NewTask, task_type: TaskType, plain: PlainCall) -> NewTask:
+    """Return a new task as a plain call has it."""
+    return replace(
+        new,
+        parameters=task_type.parameters.dump_call(plain.args, plain.kwargs),
+        queue=task_type.queue if plain.queue is None else plain.queue,
+        timeout=plain.timeout or new.timeout,
+        scheduled_at=plain.due,
+        expires_at=plain.expires_at,
+        attempt=plain.attempt,
+        celery_result=plain.celery_result,
+        canvas=plain.canvas,
+        root_id=plain.root_id,
+        parent_id=plain.parent_id,
+    )
 
 
 def _is_same(inserted: Inserted, new: NewTask) -> bool:
@@ -164,4 +193,5 @@ def _hint(new: NewTask) -> Hint:
         new.parent_id,
         new.celery_result,
         new.canvas,
+        attempt=new.attempt,
     )

@@ -3,7 +3,7 @@
 import json
 import logging
 from asyncio import CancelledError
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,32 +11,48 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from datamcp.clock import Clock
+from datamcp.errors import TaskError
 from datamcp.processors.processor import Output, ProcessingResult
 from datamcp.storage.artifacts import ArtifactStore, Workspace
 from datamcp.storage.roots import AllowedRoots
 from datamcp.tasks import context as contexts
 from datamcp.tasks.claim import Claimer, Delivery
 from datamcp.tasks.context import TaskContext
-from datamcp.tasks.ledger import Claimed, TaskLedger
-from datamcp.tasks.outcome import Done, Fail, Outcome, TimedOut, failure, settle
+from datamcp.tasks.ledger import Claimed, Deferred, Settled, TaskLedger, is_task
+from datamcp.tasks.outcome import (
+    Done,
+    Fail,
+    Outcome,
+    Retry,
+    Snooze,
+    TimedOut,
+    defer,
+    failure,
+    settle,
+)
 from datamcp.tasks.ports import Call, Continuation, TaskTypes
 from datamcp.tasks.settle import Settler
 from datamcp.tasks.states import State
 from datamcp.tasks.task import Task
 from datamcp.telemetry import Telemetry
+from datamcp.types import new_id
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How an attempt went: its outcome, and the state that the ledger gave the task."""
+    """How an attempt went: its outcome, and the state that the ledger gave the task.
+
+    `deferred` is its next attempt, if one follows.
+    """
 
     outcome: Outcome
     state: State
     is_step: bool  # of a pipeline run
+    deferred: Deferred | None = None
 
 
 class Executor:
-    """Runs what messages name, once each."""
+    """The steps of an attempt: claim what a message names, run it, record how it went."""
 
     def __init__(
         self,
@@ -64,23 +80,22 @@ class Executor:
         self._telemetry = telemetry
         self._timeout_error = timeout_error
 
-    def execute(self, delivery: Delivery) -> Execution | None:
-        """Make one attempt; None if the message names nothing that may start (protocol R3)."""
-        try:
-            claimed = self._claimer.claim(delivery)
-        except self._timeout_error:
-            return self._finish(delivery, TimedOut())
+    def claim(self, delivery: Delivery) -> Claimed | None:
+        """Claim the task of a message; None if it names nothing that may start (protocol R3)."""
+        claimed = self._claimer.claim(delivery)
         if claimed is None:
+            self._settler.expire(is_task(delivery.task_id))
             return None
         self._telemetry.emit("task.claimed", task_id=claimed.task_id, attempt=claimed.attempt)
-        return self._finish(delivery, self._attempt(claimed, delivery.agent_id))
+        return claimed
 
     def state_of(self, task_id: str) -> State | None:
         """Return what the ledger says of a task; None if there is no such task."""
         row = self._ledger.get(task_id)
         return None if row is None else State(row.state)
 
-    def _finish(self, delivery: Delivery, outcome: Outcome) -> Execution | None:
+    def finish(self, delivery: Delivery, outcome: Outcome) -> Execution | None:
+        """Record how the attempt of a message went; None if its claim is no longer in force."""
         try:
             return self._record(delivery, outcome)
         except self._timeout_error:
@@ -88,15 +103,45 @@ class Executor:
             return self._record(delivery, outcome)
 
     def _record(self, delivery: Delivery, outcome: Outcome) -> Execution | None:
-        settled = self._settler.finish(
-            delivery.task_id, delivery.fence, settle(outcome), is_carried=delivery.is_carried
-        )
-        if settled is None:
-            return None
-        self._telemetry.emit("task.finished", task_id=delivery.task_id, state=settled.state)
-        return Execution(outcome, settled.state, is_step=settled.run_id is not None)
+        match outcome:
+            case Retry() | Snooze():
+                after = self._settler.defer(delivery.task_id, delivery.fence, defer(outcome))
+            case _:
+                ending, is_carried = settle(outcome), delivery.is_carried
+                after = self._settler.finish(
+                    delivery.task_id, delivery.fence, ending, is_carried=is_carried
+                )
+        match after:
+            case Settled():
+                self._telemetry.emit("task.finished", task_id=after.task_id, state=after.state)
+                return Execution(outcome, after.state, is_step=after.run_id is not None)
+            case Deferred(hint):
+                state = State.RETRYING if isinstance(outcome, Retry) else State.SCHEDULED
+                is_step = hint.step_id is not None
+                return Execution(outcome, state, is_step=is_step, deferred=after)
+        return None
 
-    def _attempt(self, claimed: Claimed, agent_id: str) -> Outcome:
+    def arguments(self, claimed: Claimed) -> Any:
+        """Return the arguments of a Celery task: those of its call, or of its step.
+
+        Raises what the step's references or its parameters have wrong.
+        """
+        parameters, text = self._types.resolve(claimed.task_type).parameters, claimed.parameters
+        if claimed.run_id is not None:
+            configuration, _ = self._continuation.inputs(claimed)
+            text = parameters.dump(json.loads(configuration))
+        return parameters.load(text)
+
+    def arguments_of(self, task_id: str) -> Any:
+        """Return the arguments of a Celery task's call, or nothing where they are not known."""
+        row = self._ledger.get(task_id)
+        kind = None if row is None else self._types.resolve(row.task_type)
+        if row is None or kind is None or kind.celery_task is None or row.run_id is not None:
+            return [], {}
+        return kind.parameters.load(row.parameters)
+
+    def attempt(self, claimed: Claimed, agent_id: str) -> Outcome:
+        """Run the capability or the processor of a claim."""
         try:
             value = self._run(claimed, agent_id)
             return Done(_json(value), _output(claimed, value))
@@ -109,6 +154,9 @@ class Executor:
 
     def _run(self, claimed: Claimed, agent_id: str) -> Any:
         task_type = self._types.resolve(claimed.task_type)
+        handler = task_type.handler
+        if handler is None:
+            raise TaskError(f"{claimed.task_type} is run by Celery alone")
         text = claimed.parameters
         inputs: Mapping[str, Output] = {}
         if claimed.run_id is not None:
@@ -117,9 +165,43 @@ class Executor:
         context = self._context(claimed, text, agent_id)
         token = contexts.current.set(context)
         try:
-            return task_type.handler(Call(parameters, context, inputs))
+            return handler(Call(parameters, context, inputs))
         finally:
             contexts.current.reset(token)
+
+    def run_here(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, task_id: str | None
+    ) -> Any:
+        """Run a capability or a processor in this process, without the ledger; return its value.
+
+        Raises InvalidParametersError, and what the capability raises.
+        """
+        kind = self._types.resolve(name)
+        if kind.handler is None:
+            raise TaskError(f"{name} is run by Celery alone")
+        text = kind.parameters.dump_call(args, kwargs)
+        context = self._context_here(name, task_id or new_id(self._clock.now()), text)
+        token = contexts.current.set(context)
+        try:
+            return kind.handler(Call(kind.parameters.load(text), context, {}))
+        finally:
+            contexts.current.reset(token)
+
+    def _context_here(self, name: str, task_id: str, text: str) -> TaskContext:
+        log = logging.getLogger(f"datamcp.task.{name}")
+        parameters = json.loads(text)
+        return TaskContext(
+            task_id=task_id,
+            idempotency_key=task_id,
+            attempt=1,
+            deadline=None,
+            agent_id="",
+            logger=logging.LoggerAdapter(log, {"task_id": task_id}),
+            _task=lambda: Task(task_id=task_id, task_type=name, parameters=parameters),
+            _workspace=lambda: self._artifacts.workspace("tasks", task_id, "1-here"),
+            _beat=lambda _progress: False,
+            _find=self._roots.find,
+        )
 
     def _context(self, claimed: Claimed, text: str, agent_id: str) -> TaskContext:
         deadline = None

@@ -21,18 +21,24 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     update,
 )
 
 from datamcp.infra import instants
 from datamcp.infra.database import Database
-from datamcp.tasks.outcome import Ending
+from datamcp.tasks.outcome import Deferral, Ending
 from datamcp.tasks.statements import (
     beat_task,
     claim_task,
+    defer_task,
     finish_task,
+    has_expired,
     insert_task,
     insert_values,
+    is_left,
+    leave_task,
+    replace_task,
 )
 from datamcp.tasks.states import FINAL, WAITING, State
 from datamcp.tasks.tables import tasks
@@ -61,6 +67,8 @@ class NewTask:
     parent_id: str | None = None
     celery_result: bool = False  # a plain call, awaited at Celery's result backend
     canvas: str | None = None  # JSON: what its message carries, besides the hint
+    attempt: int = 0  # made already, before the ledger knew of it
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,7 @@ class Hint:
     celery_result: bool = False
     canvas: str | None = None
     step_id: str | None = None
+    attempt: int = 0  # made so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,7 @@ class Claimed:
     task_type: str
     fence: str
     attempt: int
+    queue: str
     priority: int
     parameters: str
     timeout: float | None
@@ -109,6 +119,15 @@ class Claimed:
     step_id: str | None
     upstreams_left: int | None
     progress: float | None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A row whose attempt is made again: its next message, and in how many seconds it is due."""
+
+    hint: Hint
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +142,10 @@ class Settled:
     error_code: str | None
     error_message: str | None
     celery_result: bool
+    canvas: str | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    task_type: str = ""
     is_repeat: bool = False  # the same finish had already been written
 
 
@@ -144,12 +167,14 @@ _HINT: tuple[ColumnElement[Any], ...] = (
     tasks.c.celery_result,
     tasks.c.canvas,
     tasks.c.step_id,
+    tasks.c.attempt,
 )
 _CLAIMED = (
     tasks.c.task_id,
     tasks.c.task_type,
     tasks.c.fence,
     tasks.c.attempt,
+    tasks.c.queue,
     tasks.c.priority,
     tasks.c.parameters,
     tasks.c.timeout,
@@ -161,6 +186,7 @@ _CLAIMED = (
     tasks.c.step_id,
     tasks.c.upstreams_left,
     tasks.c.progress,
+    tasks.c.expires_at,
 )
 _SETTLED = (
     tasks.c.task_id,
@@ -171,6 +197,10 @@ _SETTLED = (
     tasks.c.error_code,
     tasks.c.error_message,
     tasks.c.celery_result,
+    tasks.c.canvas,
+    tasks.c.root_id,
+    tasks.c.parent_id,
+    tasks.c.task_type,
 )
 
 
@@ -182,9 +212,12 @@ class TaskLedger:
         self.database = database
         self._now = now
         self._insert = insert_task(database.dialect, now())
+        self._replace = replace_task(now())
         self._claim = claim_task(now(), _CLAIMED)
         self._beat = beat_task()
         self._finish = finish_task(now(), _SETTLED)
+        self._defer = defer_task(now(), (*_SETTLED, *_HINT, tasks.c.scheduled_at, now()))
+        self._leave = leave_task(now(), _SETTLED)
 
     # Enqueue.
 
@@ -194,10 +227,15 @@ class TaskLedger:
             return self.insert_on(connection, task)
 
     def insert_on(self, connection: Connection, task: NewTask) -> Inserted:
-        """Insert a task on a connection of the caller's, which commits it."""
-        state = connection.execute(self._insert, insert_values(task)).scalar_one_or_none()
-        if state is not None:
-            return Inserted(task.task_id, task.task_type, State(state), True, task.parameters)
+        """Insert a task on a connection of the caller's, which commits it.
+
+        A row that was left to what replaces its task becomes the new task with its id.
+        """
+        values = insert_values(task)
+        for statement in (self._insert, self._replace):
+            state = connection.execute(statement, values).scalar_one_or_none()
+            if state is not None:
+                return Inserted(task.task_id, task.task_type, State(state), True, task.parameters)
         row = connection.execute(self._same(task)).one()
         return Inserted(row.task_id, row.task_type, State(row.state), False, row.parameters)
 
@@ -244,6 +282,57 @@ class TaskLedger:
         ).one_or_none()
         return _settled(row) if row is not None else self._repeated(connection, task_id, fence)
 
+    def defer(
+        self, connection: Connection, task_id: str, fence: str, deferral: Deferral
+    ) -> Deferred | Settled | None:
+        """Let another attempt follow a claim; None if the claim is no longer in force (R1).
+
+        A cancel that was asked for wins: then the task has ended (R9). The same again is a success,
+        as long as the next attempt has not begun (R2).
+        """
+        values = {f"put_{name}": getattr(deferral, name) for name in Deferral.__slots__}
+        row = connection.execute(
+            self._defer, {"id": task_id, "mine": fence, **values}
+        ).one_or_none()
+        if row is None:
+            return self._deferred_before(connection, task_id, fence)
+        return _settled(row) if row.state == State.CANCELLED else _deferred(row)
+
+    def _deferred_before(
+        self, connection: Connection, task_id: str, fence: str
+    ) -> Deferred | Settled | None:
+        columns = (*_SETTLED, *_HINT, tasks.c.scheduled_at, self._now())
+        waits = tasks.c.state.in_(WAITING)
+        row = connection.execute(
+            select(*columns).where(is_claim(task_id, fence), waits)
+        ).one_or_none()
+        return self._repeated(connection, task_id, fence) if row is None else _deferred(row)
+
+    def leave(self, connection: Connection, task_id: str, fence: str) -> Settled | None:
+        """Leave a claimed row to what replaces its task; None if the claim is no longer in force.
+
+        The row then waits for an insert with its id. A cancel that was asked for wins (R9).
+        """
+        row = connection.execute(self._leave, {"id": task_id, "mine": fence}).one_or_none()
+        return None if row is None else _settled(row)
+
+    def fail_left(
+        self, connection: Connection, task_ids: Collection[str], ending: Ending
+    ) -> list[Settled]:
+        """End those of these rows that wait for what replaces their task, and will not come."""
+        statement = (
+            update(tasks)
+            .where(tasks.c.task_id.in_(task_ids), is_left())
+            .values(
+                state=ending.state,
+                error_code=ending.error_code,
+                error_message=ending.error_message,
+                finished_at=self._now(),
+            )
+            .returning(*_SETTLED)
+        )
+        return [_settled(row) for row in connection.execute(statement)]
+
     def _repeated(self, connection: Connection, task_id: str, fence: str) -> Settled | None:
         is_mine = and_(tasks.c.task_id == task_id, tasks.c.fence == fence)
         row = connection.execute(
@@ -274,11 +363,27 @@ class TaskLedger:
 
     # Reconcile.
 
+    def expire(self, connection: Connection, where: ColumnElement[bool]) -> list[Settled]:
+        """End those of these rows that wait and were to start by now, or not at all."""
+        statement = (
+            update(tasks)
+            .where(where, tasks.c.state.in_(WAITING), has_expired(self._now()))
+            .values(
+                state=State.CANCELLED,
+                error_code="expired",
+                error_message="it had not started when it expired",
+                finished_at=self._now(),
+            )
+            .returning(*_SETTLED)
+        )
+        return [_settled(row) for row in connection.execute(statement)]
+
     def release_due(self, limit: int) -> list[Hint]:
         """Queue rows whose time has come, the longest overdue first."""
         has_come = and_(
             tasks.c.state.in_([State.SCHEDULED, State.RETRYING]),
             tasks.c.scheduled_at <= self._now(),
+            ~has_expired(self._now()),
         )
         due = select(tasks.c.task_id).where(has_come).order_by(tasks.c.scheduled_at).limit(limit)
         # As a CTE: PostgreSQL may run a subquery more than once, and skips what it locked before.
@@ -405,6 +510,11 @@ def is_task(task_id: str) -> ColumnElement[bool]:
     return tasks.c.task_id == task_id
 
 
+def are_tasks(task_ids: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition that names some tasks."""
+    return tasks.c.task_id.in_(task_ids)
+
+
 def is_claim(task_id: str, fence: str) -> ColumnElement[bool]:
     """Return the condition that names one claim."""
     return and_(tasks.c.task_id == task_id, tasks.c.fence == fence)
@@ -420,6 +530,16 @@ def is_of_run(run_id: str) -> ColumnElement[bool]:
     return tasks.c.run_id == run_id
 
 
+def any_task() -> ColumnElement[bool]:
+    """Return the condition that names every task."""
+    return true()
+
+
+def _deferred(row: Sequence[Any]) -> Deferred:
+    *hint, due, now = row[len(_SETTLED) :]
+    return Deferred(Hint(*hint), max(0.0, (due - now).total_seconds()))
+
+
 def _settled(row: Sequence[Any], *, is_repeat: bool = False) -> Settled:
-    fields = dict(zip((column.name for column in _SETTLED), row, strict=True))
+    fields = dict(zip((column.name for column in _SETTLED), row, strict=False))
     return Settled(**{**fields, "state": State(fields["state"])}, is_repeat=is_repeat)

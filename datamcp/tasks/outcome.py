@@ -1,15 +1,21 @@
 """The ways in which an attempt can end, as values. Pure.
 
 A capability ends with Done by returning, and with Fail by raising. What becomes of the row is
-decided in one place, `settle`, which the ledger then writes by fence.
+decided here: `settle` says what is written of an end, `defer` what is written where another
+attempt follows. The ledger then writes it by fence.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from datamcp.errors import DatamcpError
+from datamcp.tasks.retry import within_bounds
 from datamcp.tasks.states import State
 
 MAX_CODE, MAX_MESSAGE = 200, 2000  # characters of an error's code and message that are kept
+
+IGNORED = "ignored"
+"""The code of a Celery task that ended itself without a result, by `Ignore`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,38 @@ class TimedOut:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The attempt stopped because it was asked to."""
+    """The attempt stopped because it was asked to, or for a reason of its own."""
+
+    code: str = "cancelled"
+    message: str = "on request"
 
 
-Outcome = Done | Fail | TimedOut | Cancel
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt failed, for this reason, and another one follows.
+
+    It begins after `delay` seconds, or at `due`. `parameters` and `canvas` are JSON text; they and
+    the queue are those of the task, where they do not change.
+    """
+
+    code: str
+    message: str
+    delay: float = 0.0
+    due: datetime | None = None
+    parameters: str | None = None
+    canvas: str | None = None
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """The attempt did nothing that counts; it is made anew after `delay` seconds."""
+
+    delay: float = 0.0
+
+
+Final = Done | Fail | TimedOut | Cancel
+Outcome = Final | Retry | Snooze
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +92,27 @@ class Ending:
     error_message: str | None = None
 
 
-def settle(outcome: Outcome) -> Ending:
-    """Return what the ledger records of an outcome."""
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """What is written of an attempt that another one follows: when, and why.
+
+    `delay` is seconds from now, by the database's clock; `due` an instant that counts instead.
+    An attempt that does not count uses up none of those that the task has.
+    """
+
+    state: State
+    counts: bool
+    delay: float
+    due: datetime | None = None
+    parameters: str | None = None
+    canvas: str | None = None
+    queue: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+def settle(outcome: Final) -> Ending:
+    """Return what the ledger records of an end."""
     match outcome:
         case Done(result, output):
             return Ending(State.SUCCEEDED, result, output)
@@ -70,8 +123,28 @@ def settle(outcome: Outcome) -> Ending:
             length = "" if timeout is None else f" of {timeout:g} s"
             message = f"stopped after its timeout{length}"
             return Ending(State.TIMED_OUT, error_code="timeout", error_message=message)
-        case Cancel():
-            return Ending(State.CANCELLED, error_code="cancelled", error_message="on request")
+        case Cancel(code, message):
+            code, message = _storable(code, MAX_CODE), _storable(message, MAX_MESSAGE)
+            return Ending(State.CANCELLED, error_code=code, error_message=message)
+
+
+def defer(outcome: Retry | Snooze) -> Deferral:
+    """Return what the ledger records of an attempt that is made again."""
+    match outcome:
+        case Retry(code, message, delay, due, parameters, canvas, queue):
+            return Deferral(
+                State.RETRYING,
+                counts=True,
+                delay=within_bounds(delay),
+                due=due,
+                parameters=parameters,
+                canvas=canvas,
+                queue=queue,
+                error_code=_storable(code, MAX_CODE),
+                error_message=_storable(message, MAX_MESSAGE),
+            )
+        case Snooze(delay):
+            return Deferral(State.SCHEDULED, counts=False, delay=within_bounds(delay))
 
 
 def failure(error: BaseException) -> Fail:

@@ -90,6 +90,13 @@ class Parameters:
         self.load(text)
         return text.decode()
 
+    def dump_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """Check the arguments of a Python call and return them by name, as JSON text.
+
+        Raises InvalidParametersError with what is wrong.
+        """
+        return self.dump(self.bind(args, kwargs))
+
     def load(self, text: str | bytes) -> Any:
         """Return checked JSON text as values of the annotated types; what is unset stays out.
 

@@ -8,7 +8,6 @@ from datamcp.infra.database import Connection
 from datamcp.processors.processor import Output
 from datamcp.tasks.context import TaskContext
 from datamcp.tasks.ledger import Claimed, Hint, Settled
-from datamcp.tasks.parameters import Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +21,50 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class TaskType:
-    """What can be run under one name: where, with which parameters, by what."""
+    """What can be run under one name: where, with which parameters, by what.
+
+    Either `handler` runs it, or `celery_task`: a task of the user's own, an object of Celery's.
+    """
 
     name: str
     queue: str
-    parameters: Parameters
-    handler: Callable[[Call], Any]
+    parameters: "Accepts"
+    handler: Callable[[Call], Any] | None = None
     timeout: float | None = None  # seconds, where the task itself says nothing
     description: str = ""
+    celery_task: Any = None
+    max_attempts: int = 1  # 0: no limit
+    also_on: Collection[str] = ()  # other queues that its workers serve
+
+    @property
+    def may_run_for_ever(self) -> bool:
+        """Tell whether an attempt has no timeout where nothing is said of it, as in Celery."""
+        return self.celery_task is not None
+
+
+class Accepts(Protocol):
+    """Knows what a task type takes, and keeps it as JSON text."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return the names of the parameters."""
+        ...
+
+    def dump(self, values: Mapping[str, Any]) -> str:
+        """Check values by name, and return them as text; raises InvalidParametersError."""
+        ...
+
+    def dump_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """Check the arguments of a Python call, likewise."""
+        ...
+
+    def load(self, text: str) -> Any:
+        """Return what the text holds, as the task takes it; raises InvalidParametersError."""
+        ...
+
+    def parse(self, words: Mapping[str, str]) -> dict[str, Any]:
+        """Return values for words from a command line."""
+        ...
 
 
 class TaskTypes(Protocol):

@@ -16,10 +16,21 @@ from datamcp.tasks.watch import contents
 HINT = "datamcp_hint"
 """The header that marks a message as ours: it names a row and carries nothing else."""
 
-_CANVAS = frozenset(
-    {"callbacks", "chain", "chord", "errbacks", "group_id", "group_index", "parent_id", "root_id"}
+CARRIED = (
+    "callbacks",
+    "chain",
+    "chord",
+    "errbacks",
+    "group_index",
+    "replaced_task_nesting",
+    "shadow",
+    "stamped_headers",
+    "stamps",
 )
-_NOTHING: tuple[Any, ...] = (None, [])
+"""What a message of a plain call carries besides its hint, by Celery's names."""
+
+_KEPT = frozenset({*CARRIED, "group_id", "headers", "timelimit"})
+_NOTHING: tuple[Any, ...] = (None, 0, [], {})
 
 TIMEOUT_GRACE = 5.0
 """Seconds after a task's timeout at which a child that did not stop is killed."""
@@ -46,22 +57,30 @@ class BrokerPublisher:
 
     def _send(self, producer: Any, hint: Hint) -> None:
         amqp = self._app.amqp
+        parts = carried(hint.canvas)
+        headers = parts.pop("headers", None) or {}
+        stamps = parts.pop("stamps", None) or {}
+        parts.pop("timelimit", None)
         message = amqp.create_task_message(
             hint.task_id,
             hint.task_type,
             ignore_result=not hint.celery_result,
-            **{"root_id": hint.root_id, "parent_id": hint.parent_id, **_carried(hint.canvas)},
+            retries=hint.attempt,
+            root_id=hint.root_id,
+            parent_id=hint.parent_id,
+            **parts,
+            **stamps,
             argsrepr="",
             kwargsrepr=contents(hint.step_id, hint.root_id),
             create_sent_event=self._app.conf.task_send_sent_event,
-            **limits(hint.timeout),
+            **limits_of(hint),
         )
         amqp.send_task_message(
             producer,
             hint.task_type,
             message,
             queue=hint.queue,
-            headers={HINT: 1},
+            headers={**headers, HINT: 1},
             priority=broker_priority(hint.priority, transport_of(self._app)),
         )
 
@@ -86,16 +105,23 @@ def canvas_of(parts: Mapping[str, Any]) -> str | None:
 
     The parts have the names of Celery's message body and headers (its protocol, version 2).
     """
-    carried = {
-        name: part for name, part in parts.items() if name in _CANVAS and part not in _NOTHING
-    }
-    text: str | None = json.dumps(carried) if carried else None  # type: ignore[no-untyped-call]
+    kept = {name: part for name, part in parts.items() if name in _KEPT and part not in _NOTHING}
+    text: str | None = json.dumps(kept) if kept else None  # type: ignore[no-untyped-call]
     return text
 
 
-def _carried(canvas: str | None) -> dict[str, Any]:
+def carried(canvas: str | None) -> dict[str, Any]:
+    """Return what a message carries beside its hint, by the names of Celery's options."""
     parts: dict[str, Any] = {} if canvas is None else json.loads(canvas)  # type: ignore[no-untyped-call]
     return parts
+
+
+def limits_of(hint: Hint) -> dict[str, Any]:
+    """Return the time limits of a hint's message: those that its call named, or by its timeout."""
+    hard, soft = carried(hint.canvas).get("timelimit") or (None, None)
+    if hard is None and soft is None:
+        return dict(limits(hint.timeout))
+    return {"time_limit": hard, "soft_time_limit": soft}
 
 
 def limits(timeout: float | None) -> dict[str, float]:

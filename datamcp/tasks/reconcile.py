@@ -10,6 +10,7 @@ from typing import Protocol
 from datamcp.errors import BackendUnavailable
 from datamcp.tasks.ledger import Hint, TaskLedger
 from datamcp.tasks.ports import Publisher, TaskTypes
+from datamcp.tasks.settle import Settler
 from datamcp.telemetry import Telemetry
 
 GRACE = 5.0  # seconds that a hint may take to be claimed while its queue is empty
@@ -45,18 +46,24 @@ class Reconciler:
         ledger: TaskLedger,
         types: TaskTypes,
         publisher: Publisher,
+        settler: Settler,
         depths: Depths,
         telemetry: Telemetry,
     ) -> None:
         """Take the ledger and the broker."""
         self._ledger = ledger
+        self._settler = settler
         self._types = types
         self._publisher = publisher
         self._depths = depths
         self._telemetry = telemetry
 
     def sweep(self) -> Sweep:
-        """Send what is due, then what was lost; raises BackendUnavailable."""
+        """End what has expired, send what is due, then what was lost.
+
+        Raises BackendUnavailable.
+        """
+        self._settler.expire()
         due = self._ledger.release_due(WINDOW)
         self._publisher.publish(due)
         lost = [hint for queue in self._types.queues() for hint in self._lost(queue)]

@@ -4,15 +4,16 @@ The row, the release of the steps that depend on it, and the end of its run comm
 others must hear of it leaves after the commit (protocol R2, R9, R12).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from datamcp.errors import BackendUnavailable
 from datamcp.infra.database import Condition, Connection
-from datamcp.tasks.ledger import Hint, Settled, TaskLedger
-from datamcp.tasks.outcome import Ending
+from datamcp.tasks.ledger import Deferred, Hint, Settled, TaskLedger, any_task
+from datamcp.tasks.outcome import IGNORED, Deferral, Ending
 from datamcp.tasks.patience import patiently
 from datamcp.tasks.ports import NOTHING, Answers, Continuation, FollowUp, Notifier, Publisher
+from datamcp.tasks.soon import SOON, Soon
 from datamcp.tasks.states import State
 from datamcp.telemetry import Telemetry
 
@@ -41,6 +42,7 @@ class Settler:
         self._notifier = notifier
         self._answers = answers
         self._telemetry = telemetry
+        self._soon = Soon()
 
     def finish(
         self, task_id: str, fence: str, ending: Ending, *, is_carried: bool = False
@@ -62,9 +64,67 @@ class Settler:
             self._telemetry.emit("task.claim_lost", task_id=task_id)
             return None
         goes_on = is_carried and settled.state is State.SUCCEEDED
-        if settled.state is State.CANCELLED:
+        if settled.state is State.CANCELLED and settled.error_code != IGNORED:
             self._answers.answer([settled])  # any other end Celery stores itself
         self._tell([settled], follow_up, is_carried=goes_on)
+        return settled
+
+    def defer(self, task_id: str, fence: str, deferral: Deferral) -> Deferred | Settled | None:
+        """Let another attempt follow a claim; None if the claim is no longer in force.
+
+        The caller sends the next message, by `resume`, once nothing of this attempt is left to do.
+        A cancel that was asked for wins: then the task has ended.
+        """
+
+        def write() -> tuple[Deferred | Settled | None, FollowUp]:
+            with self._ledger.database.transaction() as connection:
+                after = self._ledger.defer(connection, task_id, fence, deferral)
+                ended = [after] if isinstance(after, Settled) else []
+                return after, self._follow(connection, ended)
+
+        after, follow_up = self._patiently(write)
+        match after:
+            case None:
+                self._telemetry.emit("task.claim_lost", task_id=task_id)
+            case Settled():
+                self._end([after], follow_up)
+            case Deferred(_, seconds):
+                self._telemetry.emit("task.deferred", task_id=task_id, seconds=seconds)
+        return after
+
+    def resume(self, deferred: Deferred) -> None:
+        """Send the message of an attempt that is made again, if beat's sweep would come too late."""
+        if deferred.seconds <= SOON:
+            self._soon.after(deferred.seconds, lambda: self._send([deferred.hint]))
+
+    def leave(self, task_id: str, fence: str) -> Settled | None:
+        """Leave a claimed row to what replaces its task; None if the claim is no longer in force."""
+
+        def write() -> tuple[Settled | None, FollowUp]:
+            with self._ledger.database.transaction() as connection:
+                left = self._ledger.leave(connection, task_id, fence)
+                ended = [left] if left is not None and left.state is State.CANCELLED else []
+                return left, self._follow(connection, ended)
+
+        left, follow_up = self._patiently(write)
+        if left is not None and left.state is State.CANCELLED:
+            self._end([left], follow_up)
+        return left
+
+    def fail_left(self, task_ids: Collection[str], ending: Ending) -> None:
+        """End what waits for a replacement that will not come, as something before it failed."""
+        with self._ledger.database.transaction() as connection:
+            settled = self._ledger.fail_left(connection, task_ids, ending)
+            follow_up = self._follow(connection, settled)
+        self._tell(settled, follow_up)  # Celery tells those who wait at its result backend
+
+    def expire(self, where: Condition | None = None) -> list[Settled]:
+        """End what waits and was to start by now; of all tasks, or of those of the condition."""
+        condition = any_task() if where is None else where
+        with self._ledger.database.transaction() as connection:
+            settled = self._ledger.expire(connection, condition)
+            follow_up = self._follow(connection, settled)
+        self._end(settled, follow_up)
         return settled
 
     def cancel(self, where: Condition) -> list[Settled]:
@@ -72,8 +132,7 @@ class Settler:
         with self._ledger.database.transaction() as connection:
             settled = self._ledger.cancel(connection, where)
             follow_up = self._follow(connection, settled)
-        self._answers.answer(settled)
-        self._tell(settled, follow_up)
+        self._end(settled, follow_up)
         return settled
 
     def give_back(self, where: Condition) -> list[Hint]:
@@ -87,14 +146,18 @@ class Settler:
         queued, settled, follow_up = self._patiently(write)
         for hint in queued:
             self._telemetry.emit("task.worker_lost", task_id=hint.task_id, task_type=hint.task_type)
-        self._answers.answer(settled)
-        self._tell(settled, follow_up)
+        self._end(settled, follow_up)
         self._send(queued)
         return queued
 
     def _follow(self, connection: Connection, settled: Sequence[Settled]) -> FollowUp:
         steps = [row for row in settled if row.run_id is not None and not row.is_repeat]
         return self._continuation.settle(connection, steps) if steps else NOTHING
+
+    def _end(self, settled: Sequence[Settled], follow_up: FollowUp) -> None:
+        """Tell everybody of ends that Celery does not see."""
+        self._answers.answer(settled)
+        self._tell(settled, follow_up)
 
     def _tell(
         self, settled: Sequence[Settled], follow_up: FollowUp, *, is_carried: bool = False

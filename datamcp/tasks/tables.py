@@ -31,7 +31,7 @@ tasks = Table(
     Column("state", String(16), nullable=False),
     Column("parameters", Text, nullable=False),  # JSON; of a step: with its references
     Column("attempt", Integer, nullable=False, server_default=text("0")),
-    Column("max_attempts", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),  # 0: no limit
     Column("timeout", Double),  # seconds
     Column("fence", String(32)),  # the token of the claim in force (R1, R2)
     Column("agent_id", String(255)),  # who made the last claim
@@ -43,6 +43,8 @@ tasks = Table(
     Column("queued_at", Instant),
     Column("started_at", Instant),
     Column("finished_at", Instant),
+    Column("deferred_at", Instant),  # when the last attempt that is made again ended
+    Column("expires_at", Instant),  # what has not started by then never does
     Column("result", Text),  # JSON
     Column("output", Text),  # JSON of processors.Output and what was counted; steps only
     Column("error_code", String(200)),
@@ -78,6 +80,16 @@ tasks = Table(
         "scheduled_at",
         postgresql_where=text("state IN ('scheduled', 'retrying') AND scheduled_at IS NOT NULL"),
         sqlite_where=text("state IN ('scheduled', 'retrying') AND scheduled_at IS NOT NULL"),
+    ),
+    Index(
+        "tasks_expiring",
+        "expires_at",
+        postgresql_where=text(
+            "expires_at IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying')"
+        ),
+        sqlite_where=text(
+            "expires_at IS NOT NULL AND state IN ('scheduled', 'queued', 'retrying')"
+        ),
     ),
     Index(
         "tasks_running",

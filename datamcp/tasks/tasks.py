@@ -13,7 +13,7 @@ from datamcp.infra.database import Row
 from datamcp.tasks.enqueue import Enqueued, Enqueuer
 from datamcp.tasks.ledger import TaskLedger, is_task
 from datamcp.tasks.settle import Settler
-from datamcp.tasks.states import FINAL, State
+from datamcp.tasks.states import FINAL, WAITING, State
 from datamcp.tasks.task import Task, TaskEvent, TaskResult, TaskStatus
 from datamcp.tasks.waiter import Waiter
 
@@ -196,12 +196,16 @@ def history_of(row: Row[Any]) -> Sequence[TaskEvent]:
     """Return what a row's instants tell, the oldest first."""
     first = _first_state(row)
     events = [TaskEvent(at=row.created_at, state=first, attempt=0, message="enqueued")]
-    if row.queued_at is not None and (first is State.SCHEDULED or row.losses):
+    is_again = row.losses or _is_queued_again(row)
+    if row.queued_at is not None and (first is State.SCHEDULED or is_again):
         again = "once more, as its worker was lost" if row.losses else None
         events.append(TaskEvent(at=row.queued_at, state=State.QUEUED, attempt=0, message=again))
     if row.started_at is not None:
         who = {"attempt": row.attempt, "agent_id": row.agent_id}
         events.append(TaskEvent(at=row.started_at, state=State.RUNNING, **who))
+    if row.deferred_at is not None:
+        events.append(_deferral(row))
+        events.sort(key=lambda event: event.at)
     if row.finished_at is not None:
         events.append(
             TaskEvent(
@@ -215,7 +219,22 @@ def history_of(row: Row[Any]) -> Sequence[TaskEvent]:
     return events
 
 
+def _deferral(row: Row[Any]) -> TaskEvent:
+    """Return the last failure of an attempt that another one followed, or is to follow."""
+    was_last = row.started_at is None or row.started_at < row.deferred_at
+    message = row.error_message if was_last and State(row.state) in WAITING else None
+    attempt = row.attempt if was_last else row.attempt - 1
+    return TaskEvent(at=row.deferred_at, state=State.RETRYING, attempt=attempt, message=message)
+
+
+def _is_queued_again(row: Row[Any]) -> bool:
+    deferred, queued = row.deferred_at, row.queued_at
+    return deferred is not None and queued is not None and bool(queued > deferred)
+
+
 def _first_state(row: Row[Any]) -> State:
+    if row.deferred_at is not None:  # since then, nothing tells when it was first queued
+        return State.QUEUED
     if row.losses or row.queued_at is None:  # when it was first queued is not known
         was_due = row.scheduled_at is None or row.scheduled_at <= row.created_at
         return State.QUEUED if was_due and row.losses else State.SCHEDULED

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from celery import chain, chord, group
+from celery.exceptions import TaskRevokedError
 from support.eventually import eventually
 from support.workers import (
     BEAT,
@@ -156,8 +157,24 @@ def test_wrong_parameters_are_told_to_the_caller(
 
 def test_what_is_not_supported_is_refused(installed: Installation) -> None:
     """A promise that would not be kept is not made."""
-    with pytest.raises(TaskError, match="`expires` is not supported"):
-        installed.runtime.app.task_of("bench.add").apply_async((1,), expires=60)
+    add = installed.runtime.app.task_of("bench.add")
+    with pytest.raises(TaskError, match="serializer 'pickle' is refused"):
+        add.apply_async((1,), serializer="pickle")
+    with pytest.raises(TaskError, match="`exchange` is not supported"):
+        add.apply_async((1,), exchange="topics")
+    with pytest.raises(TaskError, match="no worker that has it serves queue 'nowhere'"):
+        add.apply_async((1,), queue="nowhere")
+
+
+def test_a_call_expires(installed: Installation) -> None:
+    """What has not started by then never does, and its caller learns why."""
+    answer = installed.runtime.app.task_of("bench.add").apply_async(
+        (1,), countdown=3600, expires=0.5
+    )
+    with pytest.raises(TaskRevokedError, match="expired"):
+        answer.get(timeout=SOON)
+    result = installed.runtime.tasks.result(answer.id, timeout=SOON)
+    assert (result.state, result.error_code) == (State.CANCELLED, "expired")
 
 
 def test_a_call_whose_process_dies_is_answered(installed: Installation) -> None:
