@@ -3,7 +3,8 @@
 `tree` puts it together; `group` tells whatever goes wrong in a line, with its exit code. `task` and
 `pipeline`, with `run`, are groups that are also commands of `celery -A datamcp`. `config` explains
 the settings, `check` looks whether all is there, `services` runs processes and prepares the ledger.
-`demo` shows the flows on real data, with `demo_run` and the `tables` of its results.
+`up` starts and ends all of them, `status` and its `status_page` show how they are. `demo` shows the
+flows on real data, with `demo_run` and the `tables` of its results.
 
 `session` is what all commands share; `parameters` is how they read, `output`, `task_tables` and
 `pipeline_tables` how they write, `progress` a run as a live table.

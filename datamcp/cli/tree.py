@@ -10,7 +10,9 @@ from datamcp.cli.group import CommandGroup
 from datamcp.cli.pipeline import pipeline
 from datamcp.cli.services import beat, flower, migrate, worker
 from datamcp.cli.session import Session
+from datamcp.cli.status import status
 from datamcp.cli.task import task
+from datamcp.cli.up import down, up
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,8 +32,9 @@ def tree(ctx: click.Context, settings: tuple[str, ...]) -> None:
     \b
     First steps:
       datamcp demo                          see it work on real data
+      datamcp status                        what runs, what waits, what needs somebody
       datamcp check                         what is configured, and does it answer
-      datamcp worker research               serve an agent type
+      datamcp up                            start everything; `datamcp down` ends it
       datamcp task enqueue TYPE -p a=1      enqueue a task
       datamcp pipeline trigger ID --wait    run a pipeline
 
@@ -46,5 +49,18 @@ def tree(ctx: click.Context, settings: tuple[str, ...]) -> None:
     ctx.obj = Session(overrides)
 
 
-for command in (demo, worker, beat, flower, migrate, check, config, task, pipeline):
+for command in (
+    demo,
+    up,
+    status,
+    down,
+    worker,
+    beat,
+    flower,
+    migrate,
+    check,
+    config,
+    task,
+    pipeline,
+):
     tree.add_command(command)

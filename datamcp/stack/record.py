@@ -20,6 +20,7 @@ class ProcessRecord(BaseModel):
     pid: int | None = None
     birth: str | None = None  # tells the process from another that later has its id
     process_id: str | None = None  # in the ledger
+    pool: str | None = None  # that a worker serves
     started_at: datetime | None = None
     starts_at: datetime | None = None  # the next time, if it waits for that
     restarts: int = 0

@@ -289,6 +289,7 @@ class Stack:
             pid=pid,
             birth=birth(pid),
             process_id=None if process is None else process.process_id(pid),
+            pool=process.node if process is not None and process.kind is Kind.WORKER else None,
             started_at=self._clock.now(),
             restarts=life.starts - 1,
         )

@@ -18,5 +18,5 @@ is told of a message that came to nothing.
 
 `notify` tells that something has ended, `waiter` hears it; `answer` tells the callers of plain
 Celery calls. `reconcile` sends what is due or was lost, and asks `depths` what the broker still
-has. `tasks` is the façade, `rt.tasks`.
+has. `figures` counts what waits, runs and failed. `tasks` is the façade, `rt.tasks`.
 """
