@@ -24,7 +24,7 @@ from datamcp.dashboard.inspector import DiscreetInspector
 _MAX_TASKS = 10_000  # kept in memory, of some kB each
 _FORGET_AFTER = 600  # seconds after which a worker that has gone is not shown any more
 _COLUMNS = "name,uuid,state,kwargs,received,runtime,worker"
-_FOLLOW_INTERVAL = 5_000  # milliseconds
+_FOLLOW_INTERVAL = 2_000  # milliseconds
 
 Prepare = Callable[[Door], None]
 
