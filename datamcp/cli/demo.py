@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from datamcp.bootstrap.runtime import Runtime
     from datamcp.stack.stack import Stack
 
-STARTS = {"flights": timedelta()}
+STARTS = {"flights": timedelta(), "market": timedelta(seconds=6)}
 """The pipelines of the demo, and how long after its begin each is to begin."""
 
-AGENTS = ("research",)
+AGENTS = ("research", "trading")
 
 
 @click.command()
@@ -40,17 +40,19 @@ AGENTS = ("research",)
 @json_option
 @click.pass_context
 def demo(ctx: click.Context, pipelines: tuple[str, ...], timeout: float, as_json: bool) -> None:
-    """Run the `flights` pipeline on real data.
+    """Run the pipelines `flights` and `market` on real data.
 
-    Starts a broker, the worker pools `pipelines` and `research`, and beat; registers and triggers
-    the pipeline; shows it live, prints its tables, and stops everything that it started. The
-    broker is the configured one, else an embedded Valkey; the ledger is the configured database,
-    else a SQLite file in the state folder, where the run stays.
+    Starts a broker, the worker pools `pipelines`, `research` and `trading`, and beat; registers
+    the pipelines; triggers `flights` at once, and `market` for an instant some seconds later, at
+    which beat starts it; shows them live, prints what they found, and stops everything that it
+    started. The broker is the configured one, else an embedded Valkey; the ledger is the configured
+    database, else a SQLite file in the state folder, where the runs stay.
 
     \b
     Examples:
       datamcp demo
-      datamcp demo --json | jq .tasks.overall.output
+      datamcp demo flights
+      datamcp demo --json | jq '.[0].tasks.overall.output'
       DATAMCP_BROKER__URL=redis://127.0.0.1:6379/0 datamcp demo
     """  # noqa: D301  click's mark for text that is not re-wrapped
     from datamcp.cli.demo_run import DemoRun
@@ -74,6 +76,8 @@ def demo(ctx: click.Context, pipelines: tuple[str, ...], timeout: float, as_json
         ended = run.follow(starts, timeout)
         if as_json:
             print_json(ended)
+        else:
+            run.show_punctuality(ended)
         for status in ended:
             if status.state is RunState.SUCCEEDED and not as_json:
                 run.show_results(status)

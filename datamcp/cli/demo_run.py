@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from datamcp.bootstrap.runtime import Runtime
-from datamcp.cli.demo_results import RESULTS
+from datamcp.cli.demo_results import RESULTS, punctuality
+from datamcp.cli.output import show_on
 from datamcp.cli.progress import follow
 from datamcp.clock import SystemClock
 from datamcp.config.redaction import redact_url
@@ -37,7 +39,7 @@ class DemoRun:
     def start(self) -> None:
         """Start the processes."""
         leftovers = self._stack.leftovers
-        self._losses.add(leftovers.owed if leftovers is not None else ())
+        self._losses.add(leftovers.owed if leftovers is not None else (), is_blamed=False)
         self._stack.start()
         self._tell_others()
 
@@ -74,18 +76,27 @@ class DemoRun:
             self._abandon(run_ids)
             raise
 
+    def show_punctuality(self, ended: Sequence[PipelineStatus]) -> None:
+        """Print when each run was due, and when it began."""
+        self._shown.print()
+        show_on(self._shown, punctuality(ended))
+
     def show_results(self, status: PipelineStatus) -> None:
         """Print what a run found, and where its files and its history are."""
-        for renderable in RESULTS[status.pipeline_id](status):
+        for renderable in RESULTS[status.pipeline_id](status, partial(self._value, status)):
             self._shown.print()
-            self._shown.print(renderable)
+            show_on(self._shown, renderable)
         self._shown.print()
-        self._line("report", _near(status.tasks["report"].output))
-        if "save" in status.tasks:
-            self._line("table", _near(status.tasks["save"].output))
+        for name, step in (("report", "report"), ("table", "save")):
+            if step in status.tasks:
+                self._line(name, _near(status.tasks[step].output))
         self._line("files", _near(self._runtime.artifacts.run_folder(status.run_id)))
         self._line("history", self._command(f"pipeline status {status.run_id}"))
         self._line("", self._command(f"task list --run {status.run_id}"))
+
+    def _value(self, status: PipelineStatus, step: str) -> Any:
+        data = self._runtime.tasks.result(status.tasks[step].task_id).data
+        return data["value"] if isinstance(data, dict) and "path" in data else data
 
     def _submit(self, pipeline: str, later: timedelta) -> str:
         pipelines = self._runtime.pipelines.sync
@@ -125,7 +136,8 @@ class DemoRun:
         for run_id in run_ids:
             self._runtime.pipelines.sync.cancel_pipeline(run_id)
         self._stack.stop()
-        self._losses.add([one.process_id for one in self._stack.records() if one.process_id])
+        ours = [one.process_id for one in self._stack.records() if one.process_id]
+        self._losses.add(ours, is_blamed=False)
         self._losses.give_back()
 
     def _tell_others(self) -> None:

@@ -46,13 +46,18 @@ def _unfolded(console: Console) -> Console:
 
 def show(renderable: RenderableType) -> None:
     """Write a result for people; no line ends in blanks where stdout is no terminal."""
-    shown = console()
+    show_on(console(), renderable)
+
+
+def show_on(shown: Console, renderable: RenderableType) -> None:
+    """Write something on this console, as `show` does."""
     if shown.is_terminal:
         shown.print(renderable)
         return
     with shown.capture() as captured:
         shown.print(renderable)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    for line in captured.get().splitlines():
+        shown.print(Text(line.rstrip()), soft_wrap=True)
 
 
 def print_json(value: BaseModel | Sequence[BaseModel]) -> None:
