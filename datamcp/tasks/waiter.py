@@ -25,7 +25,7 @@ class Listener(Protocol):
     """Hears notices."""
 
     def listen(self, key: str) -> None:
-        """Begin to hear of an id."""
+        """Begin to hear of an id; an error but ConnectionError means that its end can't come."""
         ...
 
     def ignore(self, key: str) -> None:
@@ -83,9 +83,17 @@ class Waiter(Generic[T]):
                 self._thread = Thread(target=self._run, name="datamcp-waiter", daemon=True)
                 self._thread.start()
         if is_first:
+            self._listen(key)
+        return future
+
+    def _listen(self, key: str) -> None:
+        try:
             with suppress(ConnectionError):  # the thread looks for itself until it is back
                 self._listener.listen(key)
-        return future
+        except BaseException:
+            with self._lock:
+                self._forget(key)
+            raise
 
     def _run(self) -> None:
         next_look = self._clock.monotonic() + self._look_again
