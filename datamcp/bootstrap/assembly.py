@@ -168,7 +168,7 @@ class Assembly:
     @cached_property
     def executor(self) -> Executor:
         """Who makes attempts."""
-        return Executor(
+        return self._outside.executor_class(
             types=self.types,
             ledger=self.ledger,
             claimer=Claimer(ledger=self.ledger, enqueuer=self.enqueuer, telemetry=self._telemetry),

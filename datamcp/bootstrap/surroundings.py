@@ -14,6 +14,7 @@ from datamcp.infra import instants
 from datamcp.infra.redis import client_url
 from datamcp.tasks.celery_app import LedgerCelery
 from datamcp.tasks.depths import BrokerDepths
+from datamcp.tasks.execute import Executor
 from datamcp.tasks.ledger import Now
 from datamcp.tasks.notify import NullNotifier, PollingListener, RedisListener, RedisNotifier
 from datamcp.tasks.reconcile import Depths
@@ -27,7 +28,7 @@ class Surroundings:
 
     `now` is the ledger's clock, in SQL. Through `app`, which is given its settings later, all
     messages leave; `depths` counts those that wait. `notifier` tells the ends of tasks, and each
-    `listener` hears them.
+    `listener` hears them. `executor_class` is what makes attempts.
     """
 
     clock: Clock
@@ -37,6 +38,7 @@ class Surroundings:
     depths: Depths
     notifier: RedisNotifier | NullNotifier
     listener: Callable[[], Listener]
+    executor_class: type[Executor] = Executor
 
 
 def real_surroundings(config: GlobalConfig) -> Surroundings:
