@@ -1,20 +1,22 @@
-"""The research agent: finds passages in documents, summarizes, and writes reports."""
+"""The research agent: finds passages in documents, summarizes, and writes reports with sources."""
 
-import json
-import re
-from collections.abc import Iterator, Sequence
-from datetime import date, datetime
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datamcp.agent_types.reading.results import Hit, SearchResult, Summary, SummarySentence
+from datamcp.agent_types.library import Library
+from datamcp.agent_types.reading.digest import digest
+from datamcp.agent_types.reading.report import ReportText, Source, Table, table_lines
+from datamcp.agent_types.reading.results import SearchResult, Summary
+from datamcp.agent_types.reading.search import search as answers
 from datamcp.agents.agent import BaseAgent
 from datamcp.agents.capability import capability
 from datamcp.config.size import Size
 from datamcp.errors import ProcessingError
+from datamcp.processors.documents.document import Document
+from datamcp.processors.documents.plain import parse as parse_text
 from datamcp.processors.engine import EngineLimits, open_engine, parquet
 from datamcp.processors.processor import Output
 from datamcp.types import JSONValue
@@ -70,29 +72,23 @@ class ResearchAgent(BaseAgent):
         max_file_size: Size = FILE_LIMIT,
         max_total_size: Size = TOTAL_LIMIT,
     ) -> SearchResult:
-        """Find the passages of the documents below a folder that answer a question."""
-        root = self.context.find(folder)
-        words = set(re.findall(r"\w+", query.casefold()))
-        found = []
-        paths = sorted(root.rglob("*.md"))
-        passages = 0
-        for path in paths:
-            text = path.read_text(encoding="utf-8")
-            for part in text.split("\n\n"):
-                passages += 1
-                score = len(words & set(re.findall(r"\w+", part.casefold())))
-                found.append((-score, str(path.relative_to(root)), part))
-        found.sort()
+        """Find the passages of the documents below a folder that answer a question.
+
+        Text, Markdown, HTML and PDF are read, HTML and PDF with the extra `documents`; every other
+        file is in `skipped`, with the reason. `"quoted words"` are a phrase. A file larger than
+        `max_file_size` is not read, nor one with which all have more than `max_total_size`.
+        """
+        library = Library(self.context, max_file_size.bytes, max_total_size.bytes)
+        documents = library.read(folder)
+        answered = answers(query, documents, limit, watched=library.watched)
         return SearchResult(
             query=query,
-            folder=folder,
-            documents=len(paths),
-            passages=passages,
-            hits=tuple(
-                Hit(rank=i, score=-score, source=source, title=source, passage=part)
-                for i, (score, source, part) in enumerate(found[:limit], start=1)
-                if score
-            ),
+            folder=library.folder,
+            documents=len(documents),
+            passages=answered.passages,
+            hits=answered.hits,
+            skipped=library.skipped,
+            warnings=(*library.warnings, *answered.warnings),
         )
 
     @capability
@@ -110,22 +106,31 @@ class ResearchAgent(BaseAgent):
     ) -> Summary:
         """Pick the sentences that say most of what some documents say.
 
-        Give a `folder`, `sources` (paths of documents), the `found` of a search, or a `text`. With
-        a `query`, the sentences that bear on it are preferred; that of `found` is taken where none
-        is given.
+        Give one of them: a `folder`, `sources` (paths of documents or folders), the `found` of a
+        search, or a `text`. With a `query`, the sentences that bear on it are preferred; that of
+        `found` is taken where none is given.
         """
-        if found is None:
-            raise ProcessingError("give what a search has found")
-        hits = found.hits[:sentences]
+        _check_one(folder=folder, sources=sources, found=found, text=text)
+        library = Library(self.context, max_file_size.bytes, max_total_size.bytes)
+        if folder is not None:
+            documents = library.read(folder)
+        elif sources is not None:
+            documents = library.read_all(sources)
+        elif found is not None:
+            documents = library.read_hits(found)
+            query = found.query if query is None else query
+        else:
+            documents = [Document(source="", title="", blocks=parse_text(text or "").blocks)]
+        told = digest(documents, sentences, query or "", watched=library.watched)
         return Summary(
-            query=query or found.query,
-            folder=found.folder,
-            text=" ".join(hit.passage for hit in hits),
-            sentences=tuple(
-                SummarySentence(text=hit.passage, source=hit.source, title=hit.title)
-                for hit in hits
-            ),
-            documents=len(hits),
+            query=query or "",
+            folder=library.folder,
+            text=" ".join(sentence.text for sentence in told.sentences),
+            sentences=told.sentences,
+            sources=told.sources if text is None else (),
+            documents=len(documents),
+            skipped=library.skipped,
+            warnings=library.warnings,
         )
 
     @capability
@@ -139,35 +144,34 @@ class ResearchAgent(BaseAgent):
         """Write a Markdown report of tables, values and what documents say, and return where it is.
 
         `inputs` maps each step that a section names to its output. What documents said is cited by
-        number, and listed under Sources with the data sources that `sources` names.
+        number, and listed under Sources; `sources`, where other data come from, follow there.
         """
-        inputs = inputs or {}
-        missing = [part.input for part in sections if part.input and part.input not in inputs]
+        outputs = inputs or {}
+        missing = [part.input for part in sections if part.input and part.input not in outputs]
         if missing:
-            raise ProcessingError(f"no output of {', '.join(missing)}; inputs: {', '.join(inputs)}")
-        parts = [f"# {title}\n"]
+            raise ProcessingError(
+                f"no output of {', '.join(missing)}; inputs: {', '.join(outputs)}"
+            )
+        text = ReportText(title)
         for number, section in enumerate(sections, start=1):
-            parts.append(self._section(section, inputs.get(section.input or "")))
+            text.add(section.heading, section.text, self._shown(text, section, outputs))
             self.context.heartbeat(number / len(sections))
-        text = "\n".join(parts)
-        with self.context.workspace.publish(REPORT) as path:
-            path.write_text(text, encoding="utf-8")
-        written = self.context.workspace.path_of(REPORT)
-        return Output(path=str(written), bytes_out=len(text.encode()))
+        told = [Source(one.title, one.path, one.url, one.note) for one in sources or ()]
+        return self._published(text.finished(told))
 
-    def _section(self, section: Section, table: Output | None) -> str:
-        if table is None or table.path is None:
-            value = table.value if table else section.value
-            shown = json.dumps(value, indent=2)
-            return f"## {section.heading}\n\n{section.text}\n\n```json\n{shown}\n```\n"
-        columns, rows = self._read(Path(table.path), section.limit)
-        lines = [f"## {section.heading}\n"]
-        if section.text:
-            lines.append(f"{section.text}\n")
-        lines += markdown_table(columns, rows)
-        if table.records_out is not None and table.records_out > len(rows):
-            lines.append(f"\n{len(rows):,} of {table.records_out:,} rows.")
-        return "\n".join(lines) + "\n"
+    def _shown(
+        self, text: ReportText, section: Section, outputs: Mapping[str, Output]
+    ) -> Sequence[str]:
+        if section.input is None:
+            is_given = "value" in section.model_fields_set
+            return text.value(section.value, section.limit) if is_given else ()
+        output = outputs[section.input]
+        if output.path is None:
+            if output.value is None:
+                raise ProcessingError(f"step {section.input} left neither a table nor a value")
+            return text.value(output.value, section.limit)
+        columns, rows = self._read(Path(output.path), section.limit)
+        return table_lines(Table(columns, rows, output.records_out))
 
     def _read(self, path: Path, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         scratch = self.context.workspace.scratch()
@@ -175,40 +179,15 @@ class ResearchAgent(BaseAgent):
             found = engine.execute(f"SELECT * FROM {parquet(path)} LIMIT {limit}")  # noqa: S608
             return [column[0] for column in found.description or ()], found.fetchall()
 
-
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Return a table in Markdown, numbers to the right and rounded for people."""
-    is_number = [
-        any(row[index] is not None for row in rows)
-        and all(_is_number(row[index]) for row in rows if row[index] is not None)
-        for index in range(len(columns))
-    ]
-    return [
-        _row(name.replace("_", " ") for name in columns),
-        _row("---:" if number else "---" for number in is_number),
-        *(_row(_cell(value) for value in row) for row in rows),
-    ]
+    def _published(self, text: str) -> Output:
+        with self.context.workspace.publish(REPORT) as path:
+            path.write_text(text, encoding="utf-8")
+        written = self.context.workspace.path_of(REPORT)
+        return Output(path=str(written), bytes_out=len(text.encode()))
 
 
-def _row(cells: Iterator[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case int():
-            return f"{value:,}"
-        case float() | Decimal():
-            number = float(value)
-            return f"{number:,.2f}" if abs(number) >= 1 or number == 0 else f"{number:.3f}"
-        case datetime() | date():
-            return value.isoformat()
-    return str(value).replace("|", "\\|").replace("\n", " ")
+def _check_one(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) != 1:
+        told = ", ".join(names) or "none of them"
+        raise ProcessingError(f"give one of {', '.join(given)}; got {told}")

@@ -7,7 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from datamcp.agent_types.research import ResearchAgent, Section, markdown_table
+from datamcp.agent_types.reading.markup import table as markdown_table
+from datamcp.agent_types.research import ResearchAgent, Section
 from datamcp.errors import ProcessingError
 from datamcp.processors.processor import Output
 from datamcp.storage.artifacts import ArtifactStore

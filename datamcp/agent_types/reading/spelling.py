@@ -1,0 +1,80 @@
+"""Words of the documents that a question may mean by a word which none of them has. Pure.
+
+They are one or two letters away from it (Damerau 1964: most misspellings are one insertion, omission,
+substitution or transposition), or it is two of their words written in one.
+"""
+
+from collections.abc import Iterable
+
+from datamcp.agent_types.reading.index import Index
+from datamcp.agent_types.reading.matching import Similar
+from datamcp.agent_types.reading.words import pieces
+
+_SHORTEST = 4  # letters; shorter words are near too many others
+_LONG = 8  # letters from which two may be wrong
+_MOST = 3  # words for one term
+_SHORTEST_PART = 3
+_JOINTS = ("", "s", "es", "n", "en")  # what German and Dutch put between the parts of a word
+
+
+def similar(index: Index) -> Similar:
+    """Return what the terms that no text has may mean."""
+    lost = [
+        (number, term.word)
+        for number, term in enumerate(index.question.terms)
+        if not index.near[number] and not any(entry.title[number] for entry in index.entries)
+    ]
+    wanted = [(number, word) for number, word in lost if word.isalpha() and len(word) >= _SHORTEST]
+    if not wanted:
+        return Similar()
+    known = _vocabulary(index)
+    found = {number: _near(word, known) or _parts(word, known) for number, word in wanted}
+    return Similar({number: words for number, words in found.items() if words})
+
+
+def _vocabulary(index: Index) -> frozenset[str]:
+    met = (surface for matcher in index.matchers.values() for surface in matcher.vocabulary())
+    return frozenset(piece for surface in met for piece in pieces(surface) if piece.isalpha())
+
+
+def _near(word: str, known: Iterable[str]) -> tuple[str, ...]:
+    most = 1 if len(word) < _LONG else 2
+    found = []
+    for other in known:
+        if other[0] == word[0] and abs(len(other) - len(word)) <= most:
+            distance = edits(word, other, most)
+            if distance <= most:
+                found.append((distance, other))
+    nearest = min(found, default=(0, ""))[0]
+    return tuple(other for distance, other in sorted(found) if distance == nearest)[:_MOST]
+
+
+def _parts(word: str, known: frozenset[str]) -> tuple[str, ...]:
+    for at in range(len(word) - _SHORTEST_PART, _SHORTEST_PART - 1, -1):
+        first, last = word[:at], word[at:]
+        if last in known:
+            for joint in _JOINTS:
+                stem = first.removesuffix(joint)
+                if len(stem) >= _SHORTEST_PART and stem in known:
+                    return (stem, last)
+    return ()
+
+
+def edits(one: str, other: str, most: int) -> int:
+    """Return how many letters are to be inserted, left out, replaced or swapped; most + 1 if more."""
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, letter in enumerate(one, start=1):
+        current = [row]
+        for column, another in enumerate(other, start=1):
+            cost = min(
+                last[column] + 1, current[column - 1] + 1, last[column - 1] + (letter != another)
+            )
+            is_swap = (
+                row > 1 and column > 1 and letter == other[column - 2] and one[row - 2] == another
+            )
+            current.append(min(cost, before[column - 2] + 1) if is_swap else cost)
+        if min(current) > most:
+            return most + 1
+        before, last = last, current
+    return min(last[-1], most + 1)

@@ -1,0 +1,169 @@
+"""HTML as blocks: headings, paragraphs, lists, table rows and code; navigation and scripts left out.
+
+Beautiful Soup builds the tree; it comes with the extra `documents` and is imported when a file of
+this kind is read. The tree is walked without recursion, however deep it is.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from datamcp.errors import ProcessingError
+from datamcp.processors.documents.document import Block, BlockKind, Parsed
+
+if TYPE_CHECKING:
+    from bs4 import Tag
+
+MISSING = "Beautiful Soup is not installed; HTML needs `pip install 'datamcp[documents]'`"
+
+_DROPPED = {
+    *("head", "script", "style", "noscript", "template", "nav", "aside", "footer", "dialog"),
+    *("form", "button", "select", "option", "textarea", "iframe", "object", "embed"),
+    *("svg", "math", "canvas", "audio", "video", "map"),
+}
+_DROPPED_ROLES = {"navigation", "banner", "contentinfo", "search", "complementary"}
+_BLOCKS = {
+    *("html", "body", "main", "article", "section", "header", "hr", "div", "p", "pre"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "address", "blockquote", "center", "details", "summary"),
+    *("ul", "ol", "li", "dl", "dt", "dd", "figure", "figcaption", "fieldset", "legend"),
+    *("table", "caption", "thead", "tbody", "tfoot", "tr"),
+}
+_KINDS = {"li": BlockKind.ITEM, "dd": BlockKind.ITEM, "tr": BlockKind.TABLE, "pre": BlockKind.CODE}
+_HEADING = re.compile(r"h([1-6])")
+_DECLARATION = re.compile(r"<\?xml[^>]{0,500}>")
+_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE)
+
+
+def declared_encoding(data: bytes) -> str | None:
+    """Return the encoding that an HTML file says it has."""
+    found = _CHARSET.search(data, 0, 4096)
+    return found[1].decode("ascii") if found else None
+
+
+def parse(text: str) -> Parsed:
+    """Return the blocks of an HTML text; its title is that of its head, else its first heading.
+
+    A block's line is where its element begins. ProcessingError if Beautiful Soup is not installed
+    or cannot read the text.
+    """
+    try:
+        from bs4 import BeautifulSoup
+        from bs4.exceptions import ParserRejectedMarkup
+    except ImportError as error:
+        raise ProcessingError(MISSING) from error
+    try:
+        # A declaration of XML, or a text that could be a file's name, would only make it warn.
+        soup = BeautifulSoup(f"{_DECLARATION.sub('', text)}\n<br>", "html.parser")
+    except (ParserRejectedMarkup, RecursionError, AssertionError) as error:
+        raise ProcessingError("not HTML that can be read") from error
+    blocks = tuple(_rows_joined(_Walk(soup).blocks()))
+    title = _title(soup) or next((b.text for b in blocks if b.kind is BlockKind.HEADING), "")
+    return Parsed(blocks, title=title, metadata=_metadata(soup))
+
+
+def _title(soup: "Tag") -> str:
+    found = soup.find("title")
+    return " ".join(found.get_text(" ").split())[:300] if found else ""
+
+
+def _metadata(soup: "Tag") -> dict[str, str]:
+    fields = {}
+    for tag in soup.find_all("meta", limit=100):
+        name, content = tag.get("name"), tag.get("content")
+        if isinstance(name, str) and isinstance(content, str):
+            fields[name.lower()[:100]] = content[:2000]
+    return fields
+
+
+class _Walk:
+    """Goes through a tree in the order of its text."""
+
+    def __init__(self, root: "Tag") -> None:
+        self._root = root
+        self._parts: list[str] = []
+        self._line: int | None = None
+        self._inside: list[Tag] = []  # the elements that are blocks, outermost first
+
+    def blocks(self) -> Iterator[Block]:
+        from bs4.element import NavigableString, Tag
+
+        path = [iter(self._root.contents)]
+        owners = [self._root]
+        while path:
+            node = next(path[-1], None)
+            if node is None:
+                path.pop()
+                yield from self._leave(owners.pop())
+            elif isinstance(node, Tag):
+                if not _is_dropped(node):
+                    yield from self._enter(node)
+                    path.append(iter(node.contents))
+                    owners.append(node)
+            elif type(node) is NavigableString:  # comments and declarations are of its subclasses
+                self._text(str(node), owners[-1])
+
+    def _enter(self, tag: "Tag") -> Iterator[Block]:
+        if tag.name in _BLOCKS:
+            yield from self._flush()
+            self._inside.append(tag)
+        elif tag.name in {"td", "th"}:
+            self._parts.append(" | " if self._line is not None else "")
+        elif tag.name == "br":
+            self._parts.append("\n" if self._kind() is BlockKind.CODE else " ")
+
+    def _leave(self, tag: "Tag") -> Iterator[Block]:
+        if tag.name in _BLOCKS:
+            yield from self._flush()
+            self._inside.pop()
+
+    def _text(self, text: str, owner: "Tag") -> None:
+        if self._line is None and text.strip():
+            self._line = owner.sourceline or 1
+        self._parts.append(text)
+
+    def _kind(self) -> BlockKind:
+        for tag in reversed(self._inside):
+            if tag.name in _KINDS:
+                return _KINDS[tag.name]
+            if _HEADING.fullmatch(tag.name):
+                return BlockKind.HEADING
+        return BlockKind.PARAGRAPH
+
+    def _flush(self) -> Iterator[Block]:
+        text, line, kind = "".join(self._parts), self._line, self._kind()
+        self._parts, self._line = [], None
+        is_code = kind is BlockKind.CODE
+        text = text.strip("\n").rstrip() if is_code else " ".join(text.split())
+        if any(char.isalnum() for char in text):
+            yield Block(kind, text, line=line, level=self._level())
+
+    def _level(self) -> int:
+        headings = [found for tag in self._inside if (found := _HEADING.fullmatch(tag.name))]
+        return int(headings[-1][1]) if headings else 0
+
+
+def _is_dropped(tag: "Tag") -> bool:
+    return (
+        tag.name in _DROPPED
+        or tag.get("role") in _DROPPED_ROLES
+        or tag.has_attr("hidden")
+        or tag.get("aria-hidden") == "true"
+    )
+
+
+def _rows_joined(blocks: Iterator[Block]) -> Iterator[Block]:
+    """Make one table of rows that follow each other, and keep the line of the first."""
+    rows: list[Block] = []
+    for block in blocks:
+        if block.kind is BlockKind.TABLE:
+            rows.append(block)
+            continue
+        yield from _table(rows)
+        rows = []
+        yield block
+    yield from _table(rows)
+
+
+def _table(rows: list[Block]) -> Iterator[Block]:
+    if rows:
+        yield Block(BlockKind.TABLE, "\n".join(row.text for row in rows), line=rows[0].line)
