@@ -20,7 +20,14 @@ from pydantic_core import to_json
 
 import datamcp
 from datamcp import errors
-from datamcp.agents.agent import BaseAgent
+from datamcp.agent_types.markets.analysis import Indicators, MarketAnalysis, Return, Returns
+from datamcp.agent_types.markets.backtest import Backtest
+from datamcp.agent_types.markets.quote import Drawdown, Quote
+from datamcp.agent_types.markets.risk import RiskAssessment, TailRisk, WorstReturn
+from datamcp.agent_types.markets.series import Bar
+from datamcp.agent_types.markets.signals import MarketSignals, RuleWord, Signal, Stance
+from datamcp.agent_types.trading import TradingAgent
+from datamcp.agents.agent import BaseAgent, capabilities_of
 from datamcp.agents.capability import capability
 from datamcp.agents.manager import AgentManager, SyncAgentManager
 from datamcp.bootstrap.runtime import Runtime
@@ -44,6 +51,7 @@ from datamcp.public import connect, worker_app
 from datamcp.storage.artifacts import Workspace
 from datamcp.storage.roots import AllowedRoots
 from datamcp.tasks.context import TaskContext
+from datamcp.tasks.parameters import Parameters
 from datamcp.tasks.retry import RetryPolicy
 from datamcp.tasks.states import TRANSITIONS, State
 from datamcp.tasks.task import Task, TaskEvent, TaskResult, TaskStatus
@@ -138,6 +146,8 @@ def _with_parts(text: str) -> str:
         "task states": lambda: states_part(TRANSITIONS, TASK_MOVES, ("scheduled", "queued")),
         "run states": lambda: states_part(RUN_TRANSITIONS, RUN_MOVES, ("queued",)),
         "pipeline keys": pipeline_keys_part,
+        "trading capabilities": lambda: capabilities_part(TradingAgent, "trading"),
+        "trading results": trading_results_part,
     }
 
     def fill(match: re.Match[str]) -> str:
@@ -308,7 +318,8 @@ def _kind(shape: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
             held = _kind(inner, definitions) if isinstance(inner, Mapping) else "any value"
             return f"mapping of names to {held or 'any value'}"
         case "string":
-            return "instant (ISO 8601)" if shape.get("format") == "date-time" else "text"
+            formats = {"date-time": "instant (ISO 8601)", "date": "day (ISO 8601)"}
+            return formats.get(shape.get("format", ""), "text")
         case "integer":
             return f"whole number{_bounds(shape)}"
         case "number":
@@ -345,6 +356,60 @@ def pipeline_keys_part() -> str:
         about = inspect.cleandoc(model.__doc__ or "")
         lines += [f"### {model.__name__}", "", about, "", *_options(model)]
     return "\n".join(lines) + "\n"
+
+
+# Agents of the product.
+
+
+def capabilities_part(agent: type[BaseAgent], agent_type: str) -> str:
+    """Return a table of the parameters of each capability of an agent."""
+    lines: list[str] = []
+    for name, method in capabilities_of(agent, agent_type).items():
+        schema = Parameters.of(name, method.function).schema
+        signature = inspect.signature(method.function)
+        lines += [f"### `{name}`", "", inspect.getdoc(method.function) or "", ""]
+        lines += ["| parameter | type | default |", "| --- | --- | --- |"]
+        for parameter, shape in schema["properties"].items():
+            default = _default_of(signature.parameters[parameter])
+            lines.append(f"| `{parameter}` | {_kind(shape, schema.get('$defs', {}))} | {default} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _default_of(parameter: inspect.Parameter) -> str:
+    if parameter.default is inspect.Parameter.empty:
+        return "required"
+    return "–" if parameter.default is None else f"`{to_json(parameter.default).decode()}`"  # noqa: RUF001  a dash
+
+
+def trading_results_part() -> str:
+    """Return a table of what each result of the trading agent holds."""
+    lines: list[str] = []
+    for model in (
+        Bar,
+        MarketAnalysis,
+        Returns,
+        Return,
+        Indicators,
+        MarketSignals,
+        Signal,
+        RuleWord,
+        Stance,
+        Backtest,
+        RiskAssessment,
+        TailRisk,
+        WorstReturn,
+        Quote,
+        Drawdown,
+    ):
+        lines += [f"### {model.__name__}", "", inspect.cleandoc(model.__doc__ or ""), ""]
+        lines += ["| field | type | meaning |", "| --- | --- | --- |"]
+        schema = model.model_json_schema(mode="serialization")
+        for name, shape in schema["properties"].items():
+            kind = _kind(shape, schema.get("$defs", {}))
+            lines.append(f"| `{name}` | {kind} | {_cell(shape.get('description', ''))} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 # Python.

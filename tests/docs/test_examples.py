@@ -1,4 +1,5 @@
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,13 +16,15 @@ _PAGES = [
     "docs/how-to/tasks.md",
     "docs/how-to/pipelines.md",
     "docs/how-to/running.md",
+    "docs/how-to/market.md",
     "docs/how-to/agents.md",
 ]
 """The pages with examples, the longest first."""
 
 
 def follow(page: str, folder: Path, broker: RedisServer) -> None:
-    """Follow a page from top to bottom, in an empty folder, with a broker."""
+    """Follow a page from top to bottom, with a broker, where there are the shipped pipelines only."""
+    shutil.copytree(REPOSITORY / "config" / "pipelines", folder / "config" / "pipelines")
     prefix = f"{folder.name}:"
     environment = {
         "DATAMCP_BROKER__URL": broker.broker_url,

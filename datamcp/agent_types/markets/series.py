@@ -18,20 +18,22 @@ Column = Sequence[float | None]
 
 
 class Bar(BaseModel):
-    """The prices of one day, or of one instant of finer bars.
+    """The prices of one day, or of one instant of finer bars."""
 
-    `date` is a day, or an instant in ISO 8601; one without an offset is taken as UTC. Without a
-    `close` the bar is left out. `open` is not used.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     date: date | datetime
+    """A day, or an instant in ISO 8601; one without an offset is taken as UTC."""
     close: FiniteFloat | None
+    """The last price; a bar without one is left out."""
     open: FiniteFloat | None = None
+    """The first price, which nothing uses."""
     high: FiniteFloat | None = None
+    """The highest price."""
     low: FiniteFloat | None = None
+    """The lowest price."""
     volume: FiniteFloat | None = None
+    """How much was traded."""
 
 
 def _form(value: Any) -> str:
