@@ -27,6 +27,9 @@ up: $(demo_ready)  ## Start everything, and keep it running until Ctrl-C (ARGS=-
 test: $(dev_stamp)  ## Run the tests on real servers (ARGS="-k name" picks some)
 	@$(bin)/pytest $(ARGS)
 
+bench: $(dev_stamp)  ## Measure it beside raw Celery (ARGS="--quick" to try it)
+	@$(bin)/python -m benchmarks $(ARGS)
+
 check: $(dev_stamp)  ## Check format, lint, types and layers
 	@$(bin)/ruff format --check .
 	@$(bin)/ruff check .
