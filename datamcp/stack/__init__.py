@@ -11,4 +11,7 @@ were running, `inquiry` asks the ledger for that and who is ready, and `errand` 
 time. `requests` are the signals that ask for an end. `keeper` brings all that together for a stack
 that runs until it is told to end; `detached` starts one in the background, and `ending` ends it
 from outside.
+
+`status` looks at an installation, however it was started; `report` is what it finds, and
+`warnings` what of that a person should know.
 """

@@ -84,7 +84,7 @@ class Keeper:
             self._say(
                 "the last stack of this folder was killed; what it ran goes back to the queue"
             )
-            self._losses.add(self._stack.leftovers.owed)
+            self._losses.add(self._stack.leftovers.owed, is_blamed=False)
         for event in self._stack.start():
             self._hear(event, is_first=True)
         self._save()
@@ -217,7 +217,7 @@ class Keeper:
             )
         for ended in self._stack.stop([Kind.WORKER], self._stop_timeout, is_urgent=self._is_urgent):
             self._tell_cut(ended)
-        self._losses.add([one for one in workers if one is not None])
+        self._losses.add([one for one in workers if one is not None], is_blamed=False)
         self._give_back_at_last()
 
     def _is_urgent(self) -> bool:

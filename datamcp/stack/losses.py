@@ -15,7 +15,7 @@ class Losses:
         self._settler = runtime.settler
         self._presence = runtime.presence
         self._lock = Lock()
-        self._owed: dict[str, None] = {}  # in the order of their deaths
+        self._owed: dict[str, bool] = {}  # in the order of their deaths; whether tasks are blamed
 
     @property
     def owed(self) -> tuple[str, ...]:
@@ -23,10 +23,10 @@ class Losses:
         with self._lock:
             return tuple(self._owed)
 
-    def add(self, process_ids: Collection[str]) -> None:
-        """Note that these have died."""
+    def add(self, process_ids: Collection[str], *, is_blamed: bool = True) -> None:
+        """Note that these have died; `is_blamed` unless it was not by what they were running."""
         with self._lock:
-            self._owed.update(dict.fromkeys(process_ids))
+            self._owed.update(dict.fromkeys(process_ids, is_blamed))
 
     def give_back(self) -> dict[str, int]:
         """Give back what they were running; return how many tasks, of those that had some.
@@ -34,8 +34,10 @@ class Losses:
         Raises BackendUnavailable; what is not done then is still owed.
         """
         returned: dict[str, int] = {}
-        for process_id in self.owed:
-            queued = self._settler.give_back(is_claimed_by(process_id))
+        with self._lock:
+            owed = dict(self._owed)
+        for process_id, is_blamed in owed.items():
+            queued = self._settler.give_back(is_claimed_by(process_id), is_blamed=is_blamed)
             self._presence.remove([process_id])
             with self._lock:
                 self._owed.pop(process_id, None)

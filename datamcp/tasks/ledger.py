@@ -423,15 +423,17 @@ class TaskLedger:
             return [Hint(*row) for row in connection.execute(statement)]
 
     def give_back(
-        self, connection: Connection, where: ColumnElement[bool]
+        self, connection: Connection, where: ColumnElement[bool], *, is_blamed: bool = True
     ) -> tuple[list[Hint], list[Settled]]:
         """Take running rows from a worker that is dead; return what may start anew, and what ended.
 
         It uses up no attempt. A row that was to be cancelled is, and one on which `MAX_LOSSES`
-        workers have died fails (R9, R10).
+        workers have died fails (R9, R10). Unless `is_blamed`, the death counts against none: it is
+        known to have another cause.
         """
         is_cancelled = tasks.c.cancel_requested.is_(True)
-        is_poison = tasks.c.losses + 1 >= MAX_LOSSES
+        losses = tasks.c.losses + 1 if is_blamed else tasks.c.losses
+        is_poison = losses >= MAX_LOSSES
         ends = or_(is_cancelled, is_poison)
         statement = (
             update(tasks)
@@ -443,7 +445,7 @@ class TaskLedger:
                     else_=State.QUEUED,
                 ),
                 fence=None,
-                losses=tasks.c.losses + 1,
+                losses=losses,
                 attempt=case((ends, tasks.c.attempt), else_=tasks.c.attempt - 1),
                 started_at=case((ends, tasks.c.started_at), else_=null()),
                 progress=case((ends, tasks.c.progress), else_=null()),

@@ -135,12 +135,15 @@ class Settler:
         self._end(settled, follow_up)
         return settled
 
-    def give_back(self, where: Condition) -> list[Hint]:
-        """Return to the queue what a dead worker was running (protocol R10)."""
+    def give_back(self, where: Condition, *, is_blamed: bool = True) -> list[Hint]:
+        """Return to the queue what a dead worker was running (protocol R10).
+
+        Without `is_blamed`, its death is held against none of that.
+        """
 
         def write() -> tuple[list[Hint], list[Settled], FollowUp]:
             with self._ledger.database.transaction() as connection:
-                queued, settled = self._ledger.give_back(connection, where)
+                queued, settled = self._ledger.give_back(connection, where, is_blamed=is_blamed)
                 return queued, settled, self._follow(connection, settled)
 
         queued, settled, follow_up = self._patiently(write)

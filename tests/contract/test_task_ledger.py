@@ -415,6 +415,18 @@ class TestGiveBack:
         assert row.finished_at == at_hand.clock.instant
         assert ledger.claim(task_id, "fence-4", "agent") is None
 
+    def test_a_death_with_another_cause_counts_against_no_task(
+        self, at_hand: LedgerOnHand, ledger: TaskLedger
+    ) -> None:
+        """However often a worker is ended in the middle of a task, it runs again."""
+        task_id = at_hand.add()
+        for loss in range(MAX_LOSSES + 1):
+            ledger.claim(task_id, f"fence-{loss}", f"ended-{loss}")
+            with ledger.database.transaction() as connection:
+                where = is_claimed_by(f"ended-{loss}")
+                queued, _ = ledger.give_back(connection, where, is_blamed=False)
+            assert [hint.task_id for hint in queued] == [task_id]
+
     def test_takes_only_what_runs(self, at_hand: LedgerOnHand, ledger: TaskLedger) -> None:
         """What the dead worker had not begun, or had ended, is not its any more."""
         ended, waiting = at_hand.add(), at_hand.add()
