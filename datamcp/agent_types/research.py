@@ -11,6 +11,7 @@ from datamcp.agent_types.reading.digest import digest
 from datamcp.agent_types.reading.report import ReportText, Source, Table, table_lines
 from datamcp.agent_types.reading.results import SearchResult, Summary
 from datamcp.agent_types.reading.search import search as answers
+from datamcp.agent_types.reading.selection import Choice, selected
 from datamcp.agents.agent import BaseAgent
 from datamcp.agents.capability import capability
 from datamcp.config.size import Size
@@ -28,13 +29,26 @@ FILE_LIMIT = Size("10MB")
 TOTAL_LIMIT = Size("200MB")
 
 
+class Fact(BaseModel):
+    """One field of a value: its path, and whether its number is a part to show in percent.
+
+    A path is names and, in lists, places from 0, between dots: `worst.0.value`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1)
+    percent: bool = False
+
+
 class Section(BaseModel):
     """A part of a report: a heading, a text, and one thing to show below it.
 
     `input` names an input step: its table, or else its value, is shown. `value` is any JSON value,
     such as `${outputs.signals}`: a mapping becomes a table of facts, a list of mappings a table,
-    and what `search` or `summarize` gave back a text with citations. `limit` is how many rows or
-    hits are shown.
+    and what `search` or `summarize` gave back a text with citations. `facts` chooses what to show
+    of a large value: labels, each with a path or a `Fact`. `limit` is how many rows or hits are
+    shown.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +57,7 @@ class Section(BaseModel):
     text: str = ""
     input: str | None = None
     value: JSONValue = None
+    facts: dict[str, str | Fact] = Field(default_factory=dict)
     limit: int = Field(default=100, ge=1, le=MAX_ROWS)
 
 
@@ -162,6 +177,8 @@ class ResearchAgent(BaseAgent):
     def _shown(
         self, text: ReportText, section: Section, outputs: Mapping[str, Output]
     ) -> Sequence[str]:
+        if section.facts:
+            return self._chosen(section, outputs)
         if section.input is None:
             is_given = "value" in section.model_fields_set
             return text.value(section.value, section.limit) if is_given else ()
@@ -172,6 +189,18 @@ class ResearchAgent(BaseAgent):
             return text.value(output.value, section.limit)
         columns, rows = self._read(Path(output.path), section.limit)
         return table_lines(Table(columns, rows, output.records_out))
+
+    def _chosen(self, section: Section, outputs: Mapping[str, Output]) -> Sequence[str]:
+        value = section.value if section.input is None else outputs[section.input].value
+        if value is None:
+            raise ProcessingError(
+                f"section {section.heading!r}: there is no value to take facts of"
+            )
+        choices = [
+            Choice(label, one) if isinstance(one, str) else Choice(label, one.path, one.percent)
+            for label, one in section.facts.items()
+        ]
+        return selected(value, choices)
 
     def _read(self, path: Path, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         scratch = self.context.workspace.scratch()

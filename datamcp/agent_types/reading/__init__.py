@@ -10,6 +10,6 @@ sentences, `ranking` orders passages, `diversity` chooses among them, `search` d
 Summarizing: `centrality` tells which sentences say most, `summary` chooses, `digest` does so for
 documents, and `hits` makes documents of what a search has found.
 
-Reporting: `markup` escapes, `facts` shows values, `citations` numbers sources, `report` puts it
-together. `results` is what searching and summarizing give back.
+Reporting: `markup` escapes, `facts` shows values, `selection` chosen parts of one, `citations`
+numbers sources, `report` puts it together. `results` is what searching and summarizing give back.
 """

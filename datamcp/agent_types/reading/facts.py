@@ -32,7 +32,7 @@ def _shown(value: Any, limit: int, names: tuple[str, ...]) -> Iterator[str]:
             yield from _items(value, limit, names)
         case _:
             yield from _label(names)
-            yield paragraph(_text(value)) if isinstance(value, str) else _fact(value)
+            yield paragraph(_text(value)) if isinstance(value, str) else fact(value)
             yield ""
 
 
@@ -43,7 +43,7 @@ def _mapping(value: Mapping[str, Any], limit: int, names: tuple[str, ...]) -> It
         yield from _label(names)
         yield row_of(["fact", "value"])
         yield row_of(["---", "---"])
-        yield from (row_of([inline(_spaced(name)), _fact(one)]) for name, one in plain.items())
+        yield from (row_of([inline(_spaced(name)), fact(one)]) for name, one in plain.items())
         yield ""
     for name, one in value.items():
         if name not in plain:
@@ -107,11 +107,12 @@ def _cell_value(value: Any) -> Any:
     return ", ".join(_text(one) for one in value[:_LISTED]) if isinstance(value, list) else value
 
 
-def _fact(value: Any) -> str:
+def fact(value: Any) -> str:
+    """Return a plain value, or a list of plain values, for a cell."""
     if isinstance(value, str):
         return inline(_text(value))
     if isinstance(value, Sequence):
-        shown = ", ".join(_fact(one) for one in value[:_LISTED])
+        shown = ", ".join(fact(one) for one in value[:_LISTED])
         return f"{shown} … ({len(value):,} in all)" if len(value) > _LISTED else shown
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _YEARS:
         return str(value)
