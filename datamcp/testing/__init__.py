@@ -6,10 +6,12 @@ works without pytest.
 Without any server: a `clock` is moved by hand, for the program and its ledger. A `runtime` has a
 Celery `app` that sends to a `mailbox`. `inline` is the worker that takes messages from there, in
 the `sequence` in which they fall due; `drain` lets it work, and so does `waiting` for a result.
-`errors` are what can go wrong with that. `capability` calls one capability by itself.
+What attempts raise is `watched`, and `errors` are what else can go wrong. `capability` calls one
+capability by itself.
 
 With servers: `workers` are real ones in the background, `settings` are those of their
-installation, `ledgers` makes databases.
+installation, `ledgers` makes databases. `pytest_celery` is the plug-in that lets pytest-celery's
+fixtures use processes of this machine, which `containers` show as it knows them.
 
 For both: `enqueued` asserts what waits, `using` leads plain Celery calls to one runtime.
 """
