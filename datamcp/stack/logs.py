@@ -45,16 +45,17 @@ def bound(folder: Path, limit: int = LIMIT) -> list[Path]:
 def _copy_and_cut(path: Path) -> bool:
     """Make a log empty; tell whether its contents could be kept."""
     copy = _older(path, 1)
-    _shift(path)
     with path.open("r+b") as log:
         try:
+            _shift(path)
             with copy.open("wb") as kept:
                 shutil.copyfileobj(log, kept)
         except OSError:  # the disk is full, most likely
-            copy.unlink(missing_ok=True)
-            log.truncate(0)
+            with suppress(OSError):
+                copy.unlink()
             return False
-        log.truncate(0)
+        finally:
+            log.truncate(0)
         return True
 
 

@@ -15,7 +15,7 @@ def deaths_in_a_row(before: int, lived: float) -> int:
 
 def delay(deaths: int) -> float:
     """Return the seconds until the next start: 0, 1, 2, 4, and so on."""
-    return 0.0 if deaths <= 1 else min(LONGEST, 2.0 ** (deaths - 2))
+    return 0.0 if deaths <= 1 else min(LONGEST, 2.0 ** min(deaths - 2, 10))
 
 
 def is_hopeless(code: int, *, starts: int, lost_broker: bool) -> bool:
