@@ -44,7 +44,7 @@ class Attempt:
     has_begun: bool = False
     again: Again | None = None
     predicate: Any = None
-    """What `Task.retry` raises, or returned."""
+    """What `Task.retry` raises, or returned; or what ends the whole process."""
     last_state: str | None = None
     """What the code told Celery's result backend last (`Task.update_state`)."""
     last_meta: Any = None

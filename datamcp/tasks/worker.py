@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from billiard.common import terminate_handler_fired
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Task as CeleryTask
@@ -210,6 +211,8 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             attempt.predicate = order
             return None, _ignored(attempt, order)
         except (Exception, SystemExit, CancelledError) as error:  # noqa: BLE001  its outcome
+            if terminate_handler_fired():
+                return None, _interrupted(attempt, error)
             if attempt.again is not None:  # `retry(throw=False)`, and then this
                 return None, self._retried(attempt, error)
             return None, failure(error)
@@ -365,6 +368,8 @@ class CapabilityTask(LedgerTask):
         if attempt.claimed is None:
             return super()._run(attempt, args, kwargs)
         outcome = self.executor.attempt(attempt.claimed, attempt.delivery.agent_id)
+        if isinstance(outcome, Fail) and terminate_handler_fired():
+            return None, _interrupted(attempt, outcome.exception)
         return json.loads(outcome.result) if isinstance(outcome, Done) else None, outcome
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -432,6 +437,12 @@ def _request_of(attempt: Attempt, request: Mapping[str, Any]) -> dict[str, Any]:
         expires = None if claimed.expires_at is None else claimed.expires_at.isoformat()
         told |= {"retries": claimed.attempt - 1, "expires": expires}
     return told
+
+
+def _interrupted(attempt: Attempt, error: BaseException | None) -> Snooze:
+    """Have the process end, as a signal asked it to; the attempt is made anew elsewhere."""
+    attempt.predicate = error if isinstance(error, SystemExit) else SystemExit(1)
+    return Snooze()
 
 
 def _untraced(predicate: TaskPredicate) -> Any:
