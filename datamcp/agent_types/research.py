@@ -30,13 +30,14 @@ TOTAL_LIMIT = Size("200MB")
 
 
 class Fact(BaseModel):
-    """One field of a value: its path, and whether its number is a part to show in percent.
+    """One field of a value: its label, its path, and whether to show its number in percent.
 
     A path is names and, in lists, places from 0, between dots: `worst.0.value`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    label: str
     path: str = Field(min_length=1)
     percent: bool = False
 
@@ -46,9 +47,8 @@ class Section(BaseModel):
 
     `input` names an input step: its table, or else its value, is shown. `value` is any JSON value,
     such as `${outputs.signals}`: a mapping becomes a table of facts, a list of mappings a table,
-    and what `search` or `summarize` gave back a text with citations. `facts` chooses what to show
-    of a large value: labels, each with a path or a `Fact`. `limit` is how many rows or hits are
-    shown.
+    and what `search` or `summarize` gave back a text with citations. `facts` are the fields
+    to show of a large value. `limit` is how many rows or hits are shown.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,7 +57,7 @@ class Section(BaseModel):
     text: str = ""
     input: str | None = None
     value: JSONValue = None
-    facts: dict[str, str | Fact] = Field(default_factory=dict)
+    facts: list[Fact] = Field(default_factory=list)
     limit: int = Field(default=100, ge=1, le=MAX_ROWS)
 
 
@@ -196,10 +196,7 @@ class ResearchAgent(BaseAgent):
             raise ProcessingError(
                 f"section {section.heading!r}: there is no value to take facts of"
             )
-        choices = [
-            Choice(label, one) if isinstance(one, str) else Choice(label, one.path, one.percent)
-            for label, one in section.facts.items()
-        ]
+        choices = [Choice(one.label, one.path, one.percent) for one in section.facts]
         return selected(value, choices)
 
     def _read(self, path: Path, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:

@@ -53,8 +53,12 @@ class Stance(Result):
     """Where more rules point; `hold` if as many point to a buy as to a sell."""
     strength: float
     """The part of all rules that can tell which point this way, 0 to 1; 0 of `hold`."""
+    buy: tuple[Rule, ...]
+    """The rules that point to a buy."""
+    sell: tuple[Rule, ...]
+    """The rules that point to a sell."""
     rules: tuple[RuleWord, ...]
-    """Where each rule points."""
+    """Where each rule points, and what it compared."""
 
 
 class MarketSignals(Result):
@@ -167,6 +171,8 @@ def _stance(tracks: Tracks, row: int) -> Stance | Missing:
     return Stance(
         action=_ACTIONS[side],
         strength=_strength(side, tracks, row),
+        buy=tuple(rule for rule, track in tracks.items() if track.sides[row] is Side.BUY),
+        sell=tuple(rule for rule, track in tracks.items() if track.sides[row] is Side.SELL),
         rules=tuple(_word(rule, track, row) for rule, track in tracks.items()),
     )
 

@@ -25,7 +25,8 @@ class Choice:
 def selected(value: JSONValue, choices: Sequence[Choice]) -> list[str]:
     """Return the lines of a table with a row for each choice; empty where the value has null.
 
-    Raises ProcessingError for a path that leads nowhere, or to more than one value.
+    A list is shown as its values, a mapping as names and values. Raises ProcessingError for a path
+    that leads nowhere, or to what is nested deeper.
     """
     rows = [row_of([inline(one.label), _shown(one, _at(value, one))]) for one in choices]
     return [row_of(["fact", "value"]), row_of(["---", "---"]), *rows, ""]
@@ -54,18 +55,18 @@ def _leads_nowhere(choice: Choice, name: str, found: Any) -> ProcessingError:
 
 
 def _shown(choice: Choice, found: Any) -> str:
-    if isinstance(found, Mapping) or _is_nested(found):
-        raise ProcessingError(f"fact {choice.label!r}: {choice.path!r} is more than one value")
-    if not choice.is_percent or found is None:
-        return fact(found)
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        raise ProcessingError(f"fact {choice.label!r}: {choice.path!r} is no number for percent")
-    return percent(found)
-
-
-def _is_nested(found: Any) -> bool:
-    is_list = isinstance(found, Sequence) and not isinstance(found, str)
-    return is_list and any(isinstance(one, Mapping | list) for one in found)
+    if choice.is_percent and found is not None:
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            raise ProcessingError(
+                f"fact {choice.label!r}: {choice.path!r} is no number for percent"
+            )
+        return percent(found)
+    parts = list(found.values()) if isinstance(found, Mapping) else found
+    if isinstance(parts, list) and any(isinstance(one, Mapping | list) for one in parts):
+        raise ProcessingError(f"fact {choice.label!r}: {choice.path!r} is nested too deep")
+    if isinstance(found, Mapping):
+        return "; ".join(f"{inline(name)}: {fact(one)}" for name, one in found.items())
+    return fact(found)
 
 
 def percent(part: float) -> str:

@@ -68,12 +68,12 @@ def test_the_shipped_oil_price(bench: Bench) -> None:
     assert steps["checked"].records_rejected == 0
     assert (steps["read_prices"].records_out, steps["prices"].records_out) == (8611, 8321)
     years = found.rows("by_year")
-    assert [row["year"] for row in years] == list(range(1986, 2020))
+    assert [row["year"] for row in years] == [str(year) for year in range(1986, 2020)]
     assert sum(row["days"] for row in years) == 8321
     last = {day.year: price for day, price in wti()}
-    assert [row["last_price"] for row in years] == list(last.values())
-    assert years[0]["return"] is None
-    assert years[22]["return"] == pytest.approx(last[2008] / last[2007] - 1)
+    assert [row["last"] for row in years] == list(last.values())
+    assert years[0]["return_percent"] is None
+    assert years[22]["return_percent"] == pytest.approx(100 * (last[2008] / last[2007] - 1))
     newest = found.value("signals")["signals"]
     assert [str(row["date"]) for row in found.rows("latest_signals")] == [
         signal["date"] for signal in reversed(newest)

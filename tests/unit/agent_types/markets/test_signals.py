@@ -82,6 +82,8 @@ def test_the_stance_is_where_most_rules_point(oil: MarketSignals) -> None:
     assert oil.stance is not None
     assert (oil.stance.action, oil.stance.strength) == ("hold", 0.0)
     assert [word.action for word in oil.stance.rules] == ["sell", "buy", "buy", "sell"]
+    assert oil.stance.buy == (Rule.MACD_CROSSOVER, Rule.RSI)
+    assert oil.stance.sell == (Rule.SMA_CROSSOVER, Rule.BREAKOUT)
     alone = find_signals(wti_series(), SETTINGS, rules=[Rule.BREAKOUT]).stance
     assert alone is not None
     assert (alone.action, alone.strength) == ("sell", 1.0)

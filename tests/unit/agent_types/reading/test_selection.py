@@ -22,6 +22,8 @@ VALUE: Any = {
     "worst": [{"value": -0.334}, {"value": -0.17}],
     "rules": ["rsi", "macd"],
     "is_open": True,
+    "why": {"a.b": "too short", "c": 2},
+    "none": {},
 }
 
 
@@ -35,7 +37,7 @@ def shown(path: str, *, is_percent: bool = False) -> str:
 @pytest.mark.parametrize(
     ("path", "text"),
     [("price", "46.92"), ("rows", "8321"), ("trend", "down\\|up"), ("worst.1.value", "-0.170"),
-     ("rules", "rsi, macd"), ("is_open", "yes"), ("returns.week.value", "0.0549"),
+     ("rules", "rsi, macd"), ("why", "a.b: too short; c: 2"), ("none", ""), ("is_open", "yes"), ("returns.week.value", "0.0549"),
      ("returns.year.value", ""), ("worst.2.value", "")],
 )  # fmt: skip
 def test_a_path_leads_to_what_it_names(path: str, text: str) -> None:
@@ -60,8 +62,8 @@ def test_parts_are_shown_in_percent(part: float, text: str) -> None:
         ("retruns.week", False, "fact 'What': no 'retruns' for 'retruns.week'; there are price, "),
         ("price.x", False, "fact 'What': no 'x' for 'price.x'; there are no fields"),
         ("worst.first", False, "fact 'What': no 'first' for 'worst.first'; there are no fields"),
-        ("returns", False, "fact 'What': 'returns' is more than one value"),
-        ("worst", False, "fact 'What': 'worst' is more than one value"),
+        ("returns", False, "fact 'What': 'returns' is nested too deep"),
+        ("worst", False, "fact 'What': 'worst' is nested too deep"),
         ("trend", True, "fact 'What': 'trend' is no number for percent"),
     ],
 )
@@ -96,7 +98,8 @@ def agent(tmp_path: Path) -> Iterator[ResearchAgent]:
 
 def test_a_section_shows_chosen_facts(agent: ResearchAgent) -> None:
     """Of a value, or of the value of an input that has a table, too."""
-    facts = {"Price": "price", "One week": Fact(path="returns.week.value", percent=True)}
+    week = Fact(label="One week", path="returns.week.value", percent=True)
+    facts = [week, Fact(label="Price", path="price")]
     sections = [
         Section(heading="Given", value=VALUE, facts=facts),
         Section(heading="Left", input="step", facts=facts),
@@ -104,12 +107,12 @@ def test_a_section_shows_chosen_facts(agent: ResearchAgent) -> None:
     step = Output(path="/nowhere.parquet", value=VALUE)
     output = agent.report("T", sections, {"step": step})
     text = Path(str(output.path)).read_text()
-    table = "| fact | value |\n| --- | --- |\n| Price | 46.92 |\n| One week | 5.49 % |\n"
+    table = "| fact | value |\n| --- | --- |\n| One week | 5.49 % |\n| Price | 46.92 |\n"
     assert text.count(table) == 2
 
 
 def test_facts_need_a_value(agent: ResearchAgent) -> None:
     """A table has no fields to choose."""
-    section = Section(heading="H", input="step", facts={"Price": "price"})
+    section = Section(heading="H", input="step", facts=[Fact(label="Price", path="price")])
     with pytest.raises(ProcessingError, match="section 'H': there is no value to take facts of"):
         agent.report("T", [section], {"step": Output(path="/nowhere.parquet")})
