@@ -11,7 +11,7 @@ capability by itself.
 
 With servers: `workers` are real ones in the background, `settings` are those of their
 installation, `ledgers` makes databases. `pytest_celery` is the plug-in that lets pytest-celery's
-fixtures use processes of this machine, which `containers` show as it knows them.
+fixtures use processes of this machine: as `containers`, and as its `nodes`.
 
 For both: `enqueued` asserts what waits, `using` leads plain Celery calls to one runtime.
 """
@@ -27,10 +27,12 @@ from datamcp.testing.enqueued import (
 )
 from datamcp.testing.errors import DrainLimitError, NobodyRunsItError
 from datamcp.testing.runtime import InlineRuntime, inline_runtime
+from datamcp.testing.settings import Broker
 from datamcp.testing.using import using
 from datamcp.testing.workers import Worker, Workers
 
 __all__ = [
+    "Broker",
     "CapabilityRun",
     "DrainLimitError",
     "EnqueuedTask",
