@@ -49,9 +49,10 @@ class Inquiry:
         """
         ready = {name for name, one in awaited.items() if one is None and self._flower_answers()}
         try:
-            returned = self._losses.give_back()
+            # First what fails at once where the ledger is away: to give back is tried for a while.
             ids = [process_id for process_id in awaited.values() if process_id is not None]
-            present = self._presence.present(ids) if ids else set()
+            present = self._presence.present(ids)
+            returned = self._losses.give_back()
         except Exception as error:  # noqa: BLE001  whatever the database says, the stack goes on
             return Answer(frozenset(ready), fault=str(error))
         ready.update(name for name, process_id in awaited.items() if process_id in present)
