@@ -1,12 +1,17 @@
+import os
 import shutil
+import signal
 import stat
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from celery import Celery
 from redis import Redis
+from redis.exceptions import RedisError
 from support.eventually import eventually
 from support.processes import is_running, python
 
@@ -74,6 +79,64 @@ def test_keeps_its_data_only_in_a_folder_given_for_it(tmp_path: Path) -> None:
         ):
             assert client.get("key") == expected
             client.set("key", "kept")
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """Have a folder whose path is short enough for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="dv-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_data_that_are_kept_have_one_address(data: Path, tmp_path: Path) -> None:
+    """Whoever knows it finds the next server, too; a path that is too long has none of its own."""
+    urls = set()
+    for _ in range(2):
+        with EmbeddedValkey(data_dir=data) as valkey:
+            urls.add(valkey.broker_url)
+            assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert urls == {f"redis+socket://{data}/valkey.sock?virtual_host=0"}
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    with EmbeddedValkey(data_dir=deep) as valkey:
+        assert str(deep) not in valkey.broker_url
+
+
+def test_two_servers_never_share_their_data(data: Path) -> None:
+    """One that was left behind ends in order before the next one starts."""
+    first = EmbeddedValkey(data_dir=data).start()
+    try:
+        with Redis.from_url(first.redis_url) as client:
+            client.set("key", "kept")
+        with (
+            EmbeddedValkey(data_dir=data) as second,
+            Redis.from_url(second.redis_url) as client,
+        ):
+            assert first.ended is not None
+            assert client.get("key") == b"kept"
+    finally:
+        first.stop()
+
+
+def test_starts_again_without_waiting() -> None:
+    """It answers a little later, at the same address."""
+    with EmbeddedValkey() as valkey:
+        before = valkey.pid
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda: valkey.ended)
+        assert valkey.relaunch() == valkey.pid != before
+        with Redis.from_url(valkey.redis_url) as client:
+            eventually(lambda: answers(client))
+
+
+def answers(client: Redis) -> bool:
+    """Tell whether a server answers."""
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
 
 
 def test_says_why_it_did_not_start(tmp_path: Path) -> None:
