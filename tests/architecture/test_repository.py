@@ -107,6 +107,6 @@ def test_the_package_has_its_data() -> None:
     flights = yaml.safe_load((REPOSITORY / "config" / "pipelines" / "flights.yaml").read_text())
     month = flights["parameters"]["month"]["default"]
     inputs = [f"flights_{month}.csv.gz", "weather_2013.csv.gz", "airlines.csv"]
-    inputs += ["airports.csv.gz", "planes.csv.gz"]
+    inputs += ["airports.csv.gz", "planes.csv.gz", "wti_1986_2018.csv.gz"]
     wanted = [*(f"data/{name}" for name in inputs), "infra/migrations/script.py.mako", "py.typed"]
     assert [name for name in wanted if not (PACKAGE / name).is_file()] == []

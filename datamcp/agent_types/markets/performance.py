@@ -25,7 +25,7 @@ _NOT_POSITIVE = "a price is not positive"
 
 
 @dataclass(frozen=True, slots=True)
-class Returns:
+class PastReturns:
     """The returns of a series over one row, and what yearly figures need.
 
     `simple` leaves out those over a price that is not positive. `logarithmic` has None for those
@@ -38,7 +38,7 @@ class Returns:
     per_year: float
 
     @classmethod
-    def of(cls, series: Series, risk_free_rate: float, per_year: float) -> "Returns":
+    def of(cls, series: Series, risk_free_rate: float, per_year: float) -> "PastReturns":
         """Return those of a series; the rate is for a year, without compounding."""
         return cls(
             simple=[one for one in rate_of_change(series.close, 1) if one is not None],
@@ -55,14 +55,14 @@ class Returns:
         return shape_of(self.simple) or Missing("all returns are the same")
 
 
-def mean_return(returns: Returns) -> float | Missing:
+def mean_return(returns: PastReturns) -> float | Missing:
     """Return the arithmetic mean of the simple returns, over one row."""
     if not returns.simple:
         return too_few(1, 0, "returns")
     return fmean(returns.simple)
 
 
-def yearly_volatility(returns: Returns) -> float | Missing:
+def yearly_volatility(returns: PastReturns) -> float | Missing:
     """Return the sample standard deviation of all log returns, a year."""
     known = [one for one in returns.logarithmic if one is not None]
     if len(known) < len(returns.logarithmic):
@@ -72,7 +72,7 @@ def yearly_volatility(returns: Returns) -> float | Missing:
     return stdev(known) * sqrt(returns.per_year)
 
 
-def ewma_volatility(returns: Returns) -> float | Missing:
+def ewma_volatility(returns: PastReturns) -> float | Missing:
     """Return the exponentially weighted volatility after the last row, a year.
 
     The root of the weighted mean of squared log returns, each weighing `DECAY` of the next one; the
@@ -93,7 +93,7 @@ def ewma_volatility(returns: Returns) -> float | Missing:
     return sqrt(weighted / weights * returns.per_year)
 
 
-def downside_deviation(returns: Returns) -> float | Missing:
+def downside_deviation(returns: PastReturns) -> float | Missing:
     """Return the root of the mean squared shortfall below the risk-free return, a year.
 
     The mean is over all returns, those above it counting as 0 (Sortino and Price 1994).
@@ -104,7 +104,7 @@ def downside_deviation(returns: Returns) -> float | Missing:
     return sqrt(squares * returns.per_year)
 
 
-def sharpe_ratio(returns: Returns) -> float | Missing:
+def sharpe_ratio(returns: PastReturns) -> float | Missing:
     """Return the mean return above the risk-free one over its standard deviation, a year.
 
     Sharpe (1994), made yearly with the root of the rows in a year, as for independent returns.
@@ -115,7 +115,7 @@ def sharpe_ratio(returns: Returns) -> float | Missing:
     return (shape.mean - returns.target) / shape.deviation * sqrt(returns.per_year)
 
 
-def sortino_ratio(returns: Returns) -> float | Missing:
+def sortino_ratio(returns: PastReturns) -> float | Missing:
     """Return the mean return above the risk-free one, a year, over the downside deviation."""
     downside = downside_deviation(returns)
     if isinstance(downside, Missing):

@@ -13,7 +13,7 @@ from datamcp.agent_types.markets.indicators import rate_of_change
 from datamcp.agent_types.markets.lookback import frequency_warning
 from datamcp.agent_types.markets.missing import Gaps, Missing, too_few
 from datamcp.agent_types.markets.performance import (
-    Returns,
+    PastReturns,
     downside_deviation,
     ewma_volatility,
     mean_return,
@@ -144,7 +144,7 @@ class RiskSettings:
 def assess(series: Series, settings: RiskSettings, position: float | None = None) -> RiskAssessment:
     """Return the risk of holding what the series prices; `position` is an amount of money."""
     gaps = Gaps()
-    returns = Returns.of(series, settings.risk_free_rate, settings.periods_per_year)
+    returns = PastReturns.of(series, settings.risk_free_rate, settings.periods_per_year)
     shape = returns.shape
     tail = _tail(series, settings, shape, gaps)
     volatility, fall = ewma_volatility(returns), _current_drawdown(series)
@@ -252,7 +252,7 @@ def _worst(series: Series, count: int) -> tuple[WorstReturn, ...]:
     )
 
 
-def _warnings(series: Series, settings: RiskSettings, returns: Returns) -> Iterator[str]:
+def _warnings(series: Series, settings: RiskSettings, returns: PastReturns) -> Iterator[str]:
     undefined = len(series) - 1 - len(returns.simple)
     if undefined:
         yield f"returns left out, as their first price is not positive: {undefined:,}"

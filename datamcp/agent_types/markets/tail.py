@@ -71,16 +71,15 @@ def shape_of(returns: Sequence[float]) -> Shape | None:
     if len(returns) < 2:
         return None
     mean = fmean(returns)
-    squares = fmean((value - mean) ** 2 for value in returns)
-    if sqrt(squares) <= _ROUNDING * max(abs(value) for value in returns):
+    spread = sqrt(fmean((value - mean) ** 2 for value in returns))
+    if spread <= _ROUNDING * max(abs(value) for value in returns):
         return None
-    cubes = fmean((value - mean) ** 3 for value in returns)
-    fourths = fmean((value - mean) ** 4 for value in returns)
+    away = [(value - mean) / spread for value in returns]
     return Shape(
         mean,
-        sqrt(squares * len(returns) / (len(returns) - 1)),
-        cubes / squares**1.5,
-        fourths / squares**2 - 3,
+        spread * sqrt(len(returns) / (len(returns) - 1)),
+        fmean(value**3 for value in away),
+        fmean(value**4 for value in away) - 3,
     )
 
 

@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.prices import closes, walk, wti, wti_series
 
@@ -210,6 +210,7 @@ def test_a_correction_outside_of_its_domain_is_told() -> None:
 
 
 @given(returns)
+@example([0.0, 5e-85])
 def test_shapes_are_those_of_numpy(values: list[float]) -> None:
     """Mean, deviation with n - 1, and the moment coefficients."""
     shape = shape_of(values)
