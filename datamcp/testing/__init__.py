@@ -5,7 +5,8 @@ works without pytest.
 
 Without any server: a `clock` is moved by hand, for the program and its ledger. A `runtime` has a
 Celery `app` that sends to a `mailbox`. `inline` is the worker that takes messages from there, in
-the `sequence` in which they fall due; `drain` lets it work, and so does `waiting` for a result.
+the `sequence` in which they fall due; `drain` lets it work, and so does `waiting` for a result;
+also `beside` an event loop.
 What attempts raise is `watched`, and `errors` are what else can go wrong. `capability` calls one
 capability by itself.
 

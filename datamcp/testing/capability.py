@@ -25,7 +25,7 @@ from datamcp.tasks.context import TaskContext
 from datamcp.tasks.loop import settle_awaitable
 from datamcp.tasks.parameters import Parameters
 from datamcp.tasks.task import Task
-from datamcp.testing.drain import beside_loop
+from datamcp.testing.beside import beside_loop, closing_loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ def run_capability(
         finally:
             contexts.current.reset(token)
 
-    run.value = beside_loop(call)
+    run.value = beside_loop(lambda: closing_loop(call))
     run.data = json.loads(to_json(run.value, inf_nan_mode="constants"))
     return run
 

@@ -1,12 +1,8 @@
 """Run what is due, here and now: the same claim, attempt and finish as in a worker."""
 
-import asyncio
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Iterator
 from types import TracebackType
-from typing import TypeVar
 
 from datamcp.agents.manager import success
 from datamcp.bootstrap.runtime import Runtime
@@ -17,8 +13,6 @@ from datamcp.testing.runtime import InlineRuntime
 from datamcp.testing.watched import Raised
 
 _SHOWN = 5  # of the last tasks, when there is no end
-
-T = TypeVar("T")
 
 
 def drain(
@@ -36,40 +30,20 @@ def drain(
     """
     __tracebackhide__ = True
     worker = _inline(runtime).worker
-
-    def work() -> list[TaskResult]:
-        __tracebackhide__ = True
-        results: list[TaskResult] = []
-        last: deque[str] = deque(maxlen=_SHOWN)
-        for count, attempt in enumerate(worker.attempts(queue)):
-            if count == limit:
-                raise DrainLimitError(limit, [*last])
-            last.append(attempt.letter.task_type)
-            if attempt.result is not None:
-                results.append(_checked(attempt, attempt.result) if raising else attempt.result)
-        return results
-
-    return beside_loop(work)
+    return worker.act(lambda: _results(worker.attempts(queue), limit, raising=raising))
 
 
-def beside_loop(act: Callable[[], T]) -> T:
-    """Act here; or, where an event loop runs, on a thread of its own, as capabilities need a loop.
-
-    The loop that runs here waits meanwhile.
-    """
+def _results(attempts: Iterator[Attempt], limit: int, *, raising: bool) -> list[TaskResult]:
     __tracebackhide__ = True
-    if not _loop_runs():
-        return act()
-    with ThreadPoolExecutor(1, "datamcp-drain") as thread:
-        return thread.submit(copy_context().run, act).result()
-
-
-def _loop_runs() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    results: list[TaskResult] = []
+    last: deque[str] = deque(maxlen=_SHOWN)
+    for count, attempt in enumerate(attempts):
+        if count == limit:
+            raise DrainLimitError(limit, [*last])
+        last.append(attempt.letter.task_type)
+        if attempt.result is not None:
+            results.append(_checked(attempt, attempt.result) if raising else attempt.result)
+    return results
 
 
 def _inline(runtime: Runtime) -> InlineRuntime:

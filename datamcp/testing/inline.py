@@ -4,11 +4,12 @@ Each is handled as in a worker's process: Celery's request and tracer, our claim
 finish. No pool stands behind it, so nobody enforces a timeout.
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from threading import get_ident
+from typing import Any, TypeVar
 
-from billiard.einfo import ExceptionInfo
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from celery.exceptions import TaskPredicate
 from kombu.utils.imports import symbol_by_name
 
@@ -22,11 +23,14 @@ from datamcp.tasks.states import FINAL, WAITING, State
 from datamcp.tasks.task import TaskResult
 from datamcp.tasks.tasks import result_of
 from datamcp.testing.app import MailboxCelery
+from datamcp.testing.beside import beside_loop, closing_loop
 from datamcp.testing.clock import FakeClock
 from datamcp.testing.errors import NobodyRunsItError
 from datamcp.testing.mailbox import Letter
 from datamcp.testing.sequence import positions
 from datamcp.testing.watched import Raised
+
+T = TypeVar("T")
 
 NAME = "inline@test"
 """What such a worker calls itself: the `agent_id` of what it runs."""
@@ -60,6 +64,18 @@ class InlineWorker:
         self._ledger = TaskLedger(runtime.database, now=clock.sql)
         self._runs = PipelineLedger(runtime.database, now=clock.sql)
         self._publisher = BrokerPublisher(app)
+        self._home = get_ident()
+
+    def act(self, work: Callable[[], T]) -> T:
+        """Let some work be done here, or beside the event loop that runs here.
+
+        On the thread that made the worker, coroutines share an event loop from one call to the
+        next; elsewhere none is left behind.
+        """
+        __tracebackhide__ = True
+        if get_ident() == self._home:
+            return beside_loop(work)
+        return beside_loop(lambda: closing_loop(work))
 
     def attempts(self, queue: str | None = None, *, wanted: str | None = None) -> Iterator[Attempt]:
         """Handle message after message, until nothing of the queue is due.
@@ -81,8 +97,10 @@ class InlineWorker:
 
         Raises NobodyRunsItError if it does not end by all that can be done now.
         """
-        if self._has_ended(key):
-            return
+        if not self._has_ended(key):
+            self.act(lambda: self._work_for(key))
+
+    def _work_for(self, key: str) -> None:
         for _ in self.attempts(wanted=key):
             if self._has_ended(key):
                 return
@@ -152,5 +170,8 @@ class InlineWorker:
 
 def _require_order(returned: Any) -> None:
     """Raise the error of a message that left no trace in the ledger: it is nobody's outcome."""
-    if isinstance(returned, ExceptionInfo) and not isinstance(returned.exception, TaskPredicate):
-        raise returned.exception
+    if isinstance(returned, ExceptionInfo):
+        wrapped = returned.exception
+        error = wrapped.exc if isinstance(wrapped, ExceptionWithTraceback) else wrapped
+        if not isinstance(error, TaskPredicate):
+            raise error

@@ -8,6 +8,7 @@ from datamcp.bootstrap.apps import assemble
 from datamcp.bootstrap.runtime import Runtime, build
 from datamcp.bootstrap.surroundings import Surroundings
 from datamcp.config.settings import GlobalConfig
+from datamcp.tasks import loop
 from datamcp.tasks.notify import NullNotifier
 from datamcp.telemetry import LogSubscriber, Telemetry
 from datamcp.testing.app import MailboxCelery
@@ -34,6 +35,11 @@ class InlineRuntime(Runtime):
     def published(self) -> Sequence[Letter]:
         """Every message that was sent, in order: `task_id`, `task_type`, `queue`, `priority`."""
         return tuple(self.app.mailbox.sent)
+
+    def close(self) -> None:
+        """Close every connection, and the event loop of this thread's coroutines."""
+        super().close()
+        loop.close()
 
     def __repr__(self) -> str:
         """Show the ledger and the time: all the rest would fill a page of a failure's report."""
