@@ -1,0 +1,173 @@
+"""One suite for both brokers: a real one, and the mailbox of runtimes without workers."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from kombu.message import Message
+from support.brokers import RedisServer
+from support.inline import Calc, calculating
+
+from datamcp.bootstrap.runtime import Runtime
+from datamcp.config.loader import load
+from datamcp.public import connect
+from datamcp.tasks.ledger import Hint
+from datamcp.tasks.ports import Publisher
+from datamcp.tasks.publish import HINT, TIMEOUT_GRACE, BrokerPublisher
+from datamcp.tasks.reconcile import Depths
+from datamcp.testing import InlineRuntime
+from datamcp.testing.settings import Broker, settings_of
+
+QUEUES = ("calc", "pipelines")
+
+
+class Sent(NamedTuple):
+    """What a worker sees of a message."""
+
+    task_id: str
+    task_type: str
+    headers: dict[str, Any]
+    body: Any
+
+
+def hint(task_id: str, queue: str = "calc", priority: int = 5, **fields: Any) -> Hint:
+    """Return a hint of a task."""
+    return Hint(task_id, "calc.add", queue, priority, **fields)
+
+
+class PublisherContract:
+    """What a publisher does with hints, and what is then in the queues."""
+
+    @pytest.fixture
+    def runtime(self) -> Runtime:
+        """Return the runtime whose publisher is meant."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def publisher(self, runtime: Runtime) -> Publisher:
+        """Return the publisher."""
+        return BrokerPublisher(runtime.app)
+
+    @pytest.fixture
+    def depths(self, runtime: Runtime) -> Depths:
+        """Return who counts."""
+        return runtime.depths
+
+    def take(self, runtime: Any, queue: str) -> Sent | None:
+        """Return the next message of a queue, as a worker would take it."""
+        raise NotImplementedError
+
+    def taken(self, runtime: Runtime, queue: str = "calc") -> list[str]:
+        """Return the tasks of all messages of a queue, in the order in which workers take them."""
+        return [sent.task_id for sent in iter(lambda: self.take(runtime, queue), None)]
+
+    def test_a_hint_names_its_task(self, runtime: Runtime, publisher: Publisher) -> None:
+        """By id and type, marked as ours, without any parameters."""
+        publisher.publish([hint("one", timeout=30.0, root_id="root", parent_id="parent")])
+        sent = self.take(runtime, "calc")
+        assert sent is not None
+        assert (sent.task_id, sent.task_type) == ("one", "calc.add")
+        assert sent.headers[HINT] == 1
+        assert (sent.headers["root_id"], sent.headers["parent_id"]) == ("root", "parent")
+        assert sent.headers["timelimit"] == [30.0 + TIMEOUT_GRACE, 30.0]
+        assert sent.headers["ignore_result"] is True
+        args, kwargs, _ = sent.body
+        assert (args, kwargs) == ([], {})
+
+    def test_a_canvas_travels_with_its_hint(self, runtime: Runtime, publisher: Publisher) -> None:
+        """What is to follow is in the message, where Celery's workers look for it."""
+        following = [{"task": "calc.add", "args": [1], "kwargs": {}, "options": {}}]
+        publisher.publish(
+            [hint("one", celery_result=True, canvas=json.dumps({"callbacks": following}))]
+        )
+        sent = self.take(runtime, "calc")
+        assert sent is not None
+        assert sent.headers["ignore_result"] is False
+        assert sent.body[2]["callbacks"] == following
+
+    def test_each_hint_goes_to_its_queue(self, runtime: Runtime, publisher: Publisher) -> None:
+        """And to no other."""
+        publisher.publish([hint("one"), hint("two", "pipelines"), hint("three")])
+        assert self.taken(runtime, "pipelines") == ["two"]
+        assert self.taken(runtime, "calc") == ["one", "three"]
+
+    def test_the_highest_priority_is_taken_first(
+        self, runtime: Runtime, publisher: Publisher
+    ) -> None:
+        """Of each the longest waiting, in whatever calls they were sent."""
+        priorities = [0, 9, 5, 4, 9, 5, 6, 0]
+        for number, priority in enumerate(priorities):
+            publisher.publish([hint(str(number), priority=priority)])
+        assert self.taken(runtime) == ["1", "4", "6", "2", "5", "3", "0", "7"]
+
+    def test_a_hint_may_be_sent_twice(self, runtime: Runtime, publisher: Publisher) -> None:
+        """Each is a message."""
+        publisher.publish([hint("one"), hint("one")])
+        assert self.taken(runtime) == ["one", "one"]
+
+    def test_nothing_is_sent_for_nothing(self, runtime: Runtime, publisher: Publisher) -> None:
+        """An empty list is no message."""
+        publisher.publish([])
+        assert self.taken(runtime) == []
+
+    def test_what_waits_is_counted(
+        self, runtime: Runtime, publisher: Publisher, depths: Depths
+    ) -> None:
+        """For each queue, of all priorities; what was taken is not."""
+        assert [depths.ready(queue) for queue in QUEUES] == [0, 0]
+        publisher.publish([hint(str(number), priority=number) for number in range(10)])
+        publisher.publish([hint("other", "pipelines")])
+        assert [depths.ready(queue) for queue in QUEUES] == [10, 1]
+        self.take(runtime, "calc")
+        assert [depths.ready(queue) for queue in QUEUES] == [9, 1]
+
+    def test_a_plain_call_arrives(self, runtime: Runtime) -> None:
+        """It takes the same road, and is a hint of a row that is there."""
+        result = runtime.app.task_of("calc.add").apply_async((1, 2), priority=9)
+        sent = self.take(runtime, "calc")
+        assert sent is not None
+        assert (sent.task_id, sent.headers[HINT]) == (result.id, 1)
+        assert sent.headers["ignore_result"] is False
+
+
+class TestMailbox(PublisherContract):
+    """The twin in memory."""
+
+    @pytest.fixture
+    def runtime(self, tmp_path: Path, sqlite_url: str) -> Iterator[Runtime]:
+        """Have a runtime without a broker."""
+        with calculating(tmp_path / "installation", sqlite_url) as runtime:
+            yield runtime
+
+    def take(self, runtime: InlineRuntime, queue: str) -> Sent | None:
+        """Return the next message of the mailbox."""
+        letter = runtime.app.mailbox.take(queue)
+        return None if letter is None else seen(letter.message)
+
+
+class TestBroker(PublisherContract):
+    """The real thing: kombu, and a server."""
+
+    @pytest.fixture
+    def runtime(
+        self, tmp_path: Path, sqlite_url: str, redis_server: RedisServer, key_prefix: str
+    ) -> Iterator[Runtime]:
+        """Have a runtime with a broker."""
+        broker = Broker(redis_server.broker_url, key_prefix)
+        chosen = settings_of(tmp_path, database_url=sqlite_url, broker=broker, agents=[Calc])
+        with connect(load(overrides=chosen).config) as runtime:
+            yield runtime
+
+    def take(self, runtime: Runtime, queue: str) -> Sent | None:
+        """Return the next message of a queue, and acknowledge it."""
+        with runtime.app.connection_for_read() as connection, connection.channel() as channel:
+            message = runtime.app.amqp.queues[queue].bind(channel).get(no_ack=True)
+            return None if message is None else seen(message)
+
+
+def seen(message: Message) -> Sent:
+    """Return a message as a worker sees it."""
+    headers = message.headers
+    return Sent(headers["id"], headers["task"], headers, message.decode())
