@@ -13,8 +13,10 @@ from support.runs import Bench
 from support.source import REPOSITORY
 from support.steps import Row, read_parquet
 
+from datamcp.agent_types.reading.selection import percent
 from datamcp.pipelines.loader import load
 from datamcp.pipelines.status import PipelineStatus, RunState
+from datamcp.storage.roots import PACKAGE_ROOT
 
 MARKET = load(REPOSITORY / "config" / "pipelines" / "market.yaml")
 
@@ -80,6 +82,53 @@ def test_the_shipped_oil_price(bench: Bench) -> None:
     ]
 
 
+def assert_reported(found: Ran, *parts: str) -> str:
+    """Compare what the report shows with what the steps left, and return its text."""
+    text = Path(str(found.status.tasks["report"].output)).read_text()
+    analysis, signals, risk = (found.value(step) for step in ("analysis", "signals", "risk"))
+    facts = {
+        "Last price": f"{analysis['last_price']:,.2f}",
+        "Trend": analysis["trend"],
+        "RSI, 14 days": f"{analysis['indicators']['rsi']:.2f}",
+        "Stance": signals["stance"]["action"],
+        "Rules that say buy": ", ".join(signals["stance"]["buy"]),
+        "Following the signals": percent(signals["backtest"]["strategy_return"]),
+        "Buying and holding": percent(signals["backtest"]["buy_and_hold_return"]),
+        "Level": risk["level"],
+        "Value at risk (95 %)": percent(risk["tail"]["historical_var"]),
+        "Deepest fall": percent(risk["max_drawdown"]["depth"]),
+    }
+    for label, shown in facts.items():
+        assert f"| {label} | {shown} |" in text
+    for part in parts:
+        assert part in text
+    return text
+
+
+def test_the_report_cites_documents_and_data(bench: Bench) -> None:
+    """Figures, signals and risk; what the documents say, each sentence with its source."""
+    found = ran(bench)
+    text = assert_reported(
+        found,
+        "# WTI crude oil: market report",
+        "Why did the price of oil fall at the end of 2018?",
+        "- WTI crude oil, daily prices: data/wti_1986_2018.csv.gz. US Energy Information",
+    )
+    summary = found.value("summary")
+    assert summary["sentences"]
+    cited = {PACKAGE_ROOT / summary["folder"] / one["source"] for one in summary["sentences"]}
+    for path in cited:
+        assert path.is_file()
+        title = path.read_text().splitlines()[0].removeprefix("# ")
+        assert f"{title}: data/documents/{path.name}, lines " in text
+    for sentence in summary["sentences"]:
+        words = " ".join(
+            (PACKAGE_ROOT / summary["folder"] / sentence["source"]).read_text().split()
+        )
+        assert sentence["text"] in words
+        assert f"{sentence['text']} [" in text
+
+
 def write_bars(path: Path, rows: Mapping[str, list[Any]]) -> None:
     """Write columns as a CSV file."""
     with path.open("w", newline="") as file:
@@ -103,14 +152,33 @@ def test_another_series_with_highs_lows_and_volumes(bench: Bench) -> None:
     folder = bench.notes.parent
     write_bars(folder / "bars.csv", {k: [*v[::-1], *bad[k]] for k, v in columns.items()})
 
+    (folder / "notes").mkdir()
+    (folder / "notes" / "walk.md").write_text(
+        "# The walk\n\nThe walk is random and goes nowhere.\n"
+    )
+
     found = ran(
-        bench, prices="bars.csv", date_column="Day", date_format="%d.%m.%Y", close_column="Last"
+        bench,
+        prices="bars.csv",
+        name="A walk",
+        source="A test",
+        date_column="Day",
+        date_format="%d.%m.%Y",
+        close_column="Last",
+        documents="notes",
+        question="Where does the walk go?",
     )
 
     oracle = MarketOracle(one.dates, one.close, one.high, one.low, one.volume)
     assert_equal_to_oracle(found, oracle)
     checked = found.status.tasks["checked"]
     assert checked.warnings == ("2 rows set aside: date not of type date (1), date not unique (1)",)
+    assert_reported(
+        found,
+        "The walk is random and goes nowhere. [1]",
+        "1. The walk: notes/walk.md, line 3",
+        "- A walk, daily prices: bars.csv. A test",
+    )
 
 
 @pytest.mark.parametrize(
