@@ -48,6 +48,14 @@ from datamcp.processors.processor import Output
 from datamcp.processors.registry import ProcessorRegistry
 from datamcp.processors.rules import ColumnRules
 from datamcp.public import connect, worker_app
+from datamcp.stack.report import (
+    InstallationStatus,
+    ProcessStatus,
+    QueueStatus,
+    ServiceStatus,
+    StackPart,
+    Totals,
+)
 from datamcp.storage.artifacts import Workspace
 from datamcp.storage.roots import AllowedRoots
 from datamcp.tasks.context import TaskContext
@@ -181,6 +189,16 @@ def commands_page() -> str:
     lines = ["# Command line", "", NOTICE, COMMANDS]
     for path, command in _commands("datamcp", tree):
         lines += [*_command(path, command)]
+    lines += ["## JSON of `datamcp status`", ""]
+    for model in (
+        InstallationStatus,
+        StackPart,
+        ServiceStatus,
+        QueueStatus,
+        ProcessStatus,
+        Totals,
+    ):
+        lines += _model(model)
     return "\n".join(lines)
 
 

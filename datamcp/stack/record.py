@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datamcp.config.stack import STACK_FILE, is_running
 from datamcp.stack.process import Kind
-from datamcp.storage.atomic import written_whole
+from datamcp.storage.atomic import disk_errors, written_whole
 
 
 class ProcessRecord(BaseModel):
@@ -61,7 +61,8 @@ def read(state_dir: Path) -> StackRecord | None:
 
 def write(state_dir: Path, record: StackRecord) -> None:
     """Write a record; raises ProcessingError or BackendUnavailable if that is not possible."""
-    with written_whole(state_dir / STACK_FILE) as path:
+    final = state_dir / STACK_FILE
+    with written_whole(final) as path, disk_errors(final):
         path.touch(mode=0o600)  # the URLs may hold passwords
         path.write_text(record.model_dump_json(indent=2))
 

@@ -22,13 +22,17 @@ class ServiceStatus(Part):
 
 
 class StackPart(Part):
-    """The stack that runs from this folder: what `datamcp up` or `datamcp demo` started here."""
+    """The stack that runs from this folder: what `datamcp up` or `datamcp demo` started here.
+
+    `disk_free` is the room that its disk has left, in bytes.
+    """
 
     pid: int
     host: str
     started_at: datetime
     ready_at: datetime | None
     logs: str
+    disk_free: int | None = None
 
 
 class ProcessState(StrEnum):
@@ -49,6 +53,8 @@ class ProcessState(StrEnum):
 class ProcessStatus(Part):
     """A worker or a beat; of this folder's stack also Flower and the broker.
 
+    `state` is `ready`; `starting`, not ready yet; `draining`, of a worker that ends what it runs and
+    takes nothing new; `silent`, not seen for 20 seconds; or `dead`, started again at `starts_at`.
     `pool` is the agent type that a worker serves, `pipelines`, or `all`; of its `concurrency` slots
     `busy` run a task. `swept_at` is a beat's last sweep. `restarts` is known of a stack's own.
     """

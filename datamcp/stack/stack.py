@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -301,7 +301,8 @@ class Stack:
     def _leave_record(self) -> None:
         remove(self.folder)
         if self.last_record is not None:
-            write(self.folder, self.last_record)
+            with suppress(DatamcpError):  # nothing more can be done for what was cut short
+                write(self.folder, self.last_record)
 
     def _remove_heartbeats(self) -> None:
         for life in self._lives.values():

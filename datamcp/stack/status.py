@@ -3,9 +3,11 @@
 A service that does not answer costs some seconds, and what only it knows; the rest is shown.
 """
 
+import shutil
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -266,7 +268,15 @@ def _stack(record: StackRecord) -> StackPart:
         started_at=record.started_at,
         ready_at=record.ready_at,
         logs=str(record.logs),
+        disk_free=_disk_free(record.logs),
     )
+
+
+def _disk_free(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 def _flower(record: StackRecord | None) -> ServiceStatus | None:

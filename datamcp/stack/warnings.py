@@ -16,6 +16,8 @@ from datamcp.tasks.figures import Running
 _SWEPT = timedelta(seconds=30)  # since a beat's last sweep, which comes every 2 s
 _COMING = {ProcessState.STARTING, ProcessState.DEAD}
 _STUCK = 60.0  # seconds that a task may wait while slots are free
+_MEGABYTE = 1024 * 1024
+_LITTLE = 200 * _MEGABYTE  # of room on the disk
 _OFTEN = 3  # starts anew of a process that is young
 _YOUNG = timedelta(minutes=5)
 
@@ -38,6 +40,9 @@ def warnings(
         yield from _about_process(process, status.at, version)
     if status.flower is not None and not status.flower.answers:
         yield f"Flower does not answer at {status.flower.url}"
+    free = None if status.stack is None else status.stack.disk_free
+    if free is not None and free < _LITTLE:
+        yield f"the disk of the state folder has only {free // _MEGABYTE} MB left"
 
 
 def _unanswered(service: ServiceStatus) -> str:

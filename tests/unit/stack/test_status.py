@@ -21,6 +21,7 @@ from datamcp.stack.report import (
     ProcessStatus,
     QueueStatus,
     ServiceStatus,
+    StackPart,
 )
 from datamcp.stack.status import StatusLook, merged, totals
 from datamcp.stack.warnings import length, warnings
@@ -213,6 +214,20 @@ def test_nothing_is_told_where_all_is_well() -> None:
         (
             report(BEAT, flower=ServiceStatus(url="http://here:5555", answers=False)),
             "Flower does not answer at http://here:5555",
+        ),
+        (
+            report(
+                BEAT,
+                stack=StackPart(
+                    pid=1,
+                    host="here",
+                    started_at=NOW,
+                    ready_at=NOW,
+                    logs="logs",
+                    disk_free=12_582_912,
+                ),
+            ),
+            "the disk of the state folder has only 12 MB left",
         ),
         (
             report(broker=ServiceStatus(url="redis://here", answers=False, error="broker is away")),
