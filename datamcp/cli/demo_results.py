@@ -52,6 +52,7 @@ def market(status: PipelineStatus, values: Values) -> Iterator[RenderableType]:
     yield Text(f"{status.parameters['name']}, in {status.parameters['unit']}", style="bold")
     yield fields_table(list(_figures(values("analysis"), values("signals"), values("risk"))))
     yield parquet_table(str(status.tasks["latest_signals"].output), "The newest signals", SIGNALS)
+    yield _summary(values("findings")["query"], values("summary"))
 
 
 def _figures(
@@ -72,6 +73,14 @@ def _figures(
             f"{tail['historical_shortfall']:.2%} (confidence {risk['confidence']:.0%})"
         ),
     )
+
+
+def _summary(question: str, summary: dict[str, Any]) -> Text:
+    """Return what the documents say, each sentence with the number of the document it is from."""
+    numbers = {source["source"]: place for place, source in enumerate(summary["sources"], start=1)}
+    said = " ".join(f"{one['text']} [{numbers[one['source']]}]" for one in summary["sentences"])
+    cited = [f"\n[{place}] {source}" for source, place in numbers.items()]
+    return Text.assemble((question, "bold"), "\n\n", said, "\n", *cited)
 
 
 def _calls(rules: Sequence[dict[str, Any]]) -> Iterator[str]:

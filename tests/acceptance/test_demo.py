@@ -63,7 +63,7 @@ def test_the_files_that_the_demo_names_are_there(shown: tuple[Shell, Ran]) -> No
     """The reports, the tables and the folders of all files are found from where the demo ran."""
     user, ran = shown
     named = [line for line in ran.stdout.splitlines() if re.match(r"(report|table|files) ", line)]
-    assert len(named) >= 4
+    assert len(named) == 5
     assert [line for line in named if not (user.folder / line[9:]).exists()] == []
 
 
