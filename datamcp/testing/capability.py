@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def run_capability(
         finally:
             contexts.current.reset(token)
 
-    run.value = beside_loop(lambda: closing_loop(call))
+    run.value = beside_loop(partial(closing_loop, call))
     run.data = json.loads(to_json(run.value, inf_nan_mode="constants"))
     return run
 

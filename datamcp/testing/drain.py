@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from types import TracebackType
 
 from datamcp.agents.manager import success
@@ -30,7 +31,7 @@ def drain(
     """
     __tracebackhide__ = True
     worker = _inline(runtime).worker
-    return worker.act(lambda: _results(worker.attempts(queue), limit, raising=raising))
+    return worker.act(partial(_results, worker.attempts(queue), limit, raising=raising))
 
 
 def _results(attempts: Iterator[Attempt], limit: int, *, raising: bool) -> list[TaskResult]:

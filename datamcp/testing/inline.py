@@ -6,6 +6,7 @@ finish. No pool stands behind it, so nobody enforces a timeout.
 
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from threading import get_ident
 from typing import Any, TypeVar
 
@@ -75,7 +76,7 @@ class InlineWorker:
         __tracebackhide__ = True
         if get_ident() == self._home:
             return beside_loop(work)
-        return beside_loop(lambda: closing_loop(work))
+        return beside_loop(partial(closing_loop, work))
 
     def attempts(self, queue: str | None = None, *, wanted: str | None = None) -> Iterator[Attempt]:
         """Handle message after message, until nothing of the queue is due.
@@ -98,7 +99,7 @@ class InlineWorker:
         Raises NobodyRunsItError if it does not end by all that can be done now.
         """
         if not self._has_ended(key):
-            self.act(lambda: self._work_for(key))
+            self.act(partial(self._work_for, key))
 
     def _work_for(self, key: str) -> None:
         for _ in self.attempts(wanted=key):

@@ -30,7 +30,7 @@ def positions(database: Database) -> Callable[[str], int]:
 
 
 def rows_by_age(database: Database) -> Sequence[Row[Any]]:
-    """Return the whole rows of all tasks, the oldest first."""
+    """Return the whole rows of all tasks, the oldest first; of one instant, as said above."""
     statement = select(tasks).order_by(tasks.c.created_at, *_ages(database.dialect))
     with database.autocommit() as connection:
         return connection.execute(statement).all()
