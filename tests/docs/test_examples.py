@@ -16,6 +16,7 @@ _PAGES = [
     "docs/how-to/tasks.md",
     "docs/how-to/pipelines.md",
     "docs/how-to/running.md",
+    "docs/how-to/deploying.md",
     "docs/how-to/market.md",
     "docs/how-to/agents.md",
 ]
