@@ -227,19 +227,13 @@ LINES: dict[str, Callable[[list[float]], Sequence[Line]]] = {
 }
 
 
-@pytest.mark.parametrize("name", LINES)
 @given(series=prices, rows=st.integers(1, 80))
-def test_no_value_knows_the_future(name: str, series: list[float], rows: int) -> None:
-    """Without the rows after it, each value is the same to the last digit."""
-    known = LINES[name](series[:rows])
-    assert [line[:rows] for line in LINES[name](series)] == list(known)
-
-
-@pytest.mark.parametrize("name", LINES)
-@given(series=prices)
-def test_each_row_has_its_value_or_none(name: str, series: list[float]) -> None:
-    """A line is as long as its series, however short."""
-    assert {len(line) for line in LINES[name](series)} == {len(series)}
+def test_no_value_knows_the_future(series: list[float], rows: int) -> None:
+    """Without the rows after it, each value is the same to the last digit; each row has its place."""
+    for name, computed in LINES.items():
+        known, later = computed(series[:rows]), computed(series)
+        assert [line[:rows] for line in later] == list(known), name
+        assert {len(line) for line in later} == {len(series)}, name
 
 
 def test_prices_below_zero_have_no_returns() -> None:
