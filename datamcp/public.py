@@ -1,8 +1,9 @@
 """The functions that programs call first."""
 
 from collections.abc import Mapping
+from importlib import import_module
 
-from datamcp.bootstrap.apps import assemble, command_line_app, worker_app
+from datamcp.bootstrap import apps
 from datamcp.bootstrap.runtime import Runtime, build
 from datamcp.config.loader import load
 from datamcp.config.settings import GlobalConfig
@@ -22,7 +23,7 @@ def connect(
     """
     runtime = build(config or load(overrides=overrides).config)
     try:
-        assemble(runtime)
+        apps.assemble(runtime)
         runtime.require_ledger()
     except BaseException:
         runtime.close()
@@ -31,5 +32,20 @@ def connect(
 
 
 def celery_app() -> LedgerCelery:
-    """Return the app of `celery -A datamcp`."""
-    return command_line_app()
+    """Return the app of `celery -A datamcp`; shared tasks use it, if no other app is current."""
+    app = apps.command_line_app()
+    apps.offer(app)
+    return app
+
+
+def worker_app(agent: str) -> LedgerCelery:
+    """Return an app whose workers serve one agent type, or `pipelines`.
+
+    It is `datamcp.celery`, unless that serves another. A wrong configuration ends a command as in
+    `celery -A datamcp`.
+    """
+    app: LedgerCelery = import_module("datamcp").celery  # the package's own: there is one of it
+    if app.pool_to_serve not in {None, agent}:
+        return apps.worker_app(agent)
+    app.pool_to_serve = agent
+    return app

@@ -106,21 +106,24 @@ Moves = Mapping[tuple[StrEnum, StrEnum], str]
 TASK_MOVES: Moves = {
     (State.SCHEDULED, State.QUEUED): "its time has come, or the last of its upstreams succeeded",
     (State.SCHEDULED, State.RUNNING): "it is due, and its message came before the sweep",
-    (State.SCHEDULED, State.CANCELLED): "cancelled",
+    (State.SCHEDULED, State.CANCELLED): "cancelled, or expired",
     (State.SCHEDULED, State.SKIPPED): "not yet: no trigger rules and conditions in this version",
     (State.SCHEDULED, State.UPSTREAM_FAILED): "a step before it did not succeed",
     (State.QUEUED, State.RUNNING): "claimed by a worker",
-    (State.QUEUED, State.CANCELLED): "cancelled",
+    (State.QUEUED, State.CANCELLED): "cancelled, or expired",
     (State.RUNNING, State.QUEUED): "the process that ran it died; no attempt is used up",
-    (State.RUNNING, State.SCHEDULED): "not yet: no snoozing in this version",
-    (State.RUNNING, State.RETRYING): "not yet: no retries in this version",
+    (
+        State.RUNNING,
+        State.SCHEDULED,
+    ): "put off uncounted, or left to what replaces it (Celery tasks)",
+    (State.RUNNING, State.RETRYING): "the attempt failed, and another is to follow (Celery tasks)",
     (State.RUNNING, State.SUCCEEDED): "the capability returned",
     (State.RUNNING, State.FAILED): "the capability raised, or workers died on it three times",
     (State.RUNNING, State.CANCELLED): "a cancel was asked for; it wins over every other ending",
     (State.RUNNING, State.TIMED_OUT): "its timeout passed",
-    (State.RETRYING, State.QUEUED): "not yet: no retries in this version",
-    (State.RETRYING, State.RUNNING): "not yet: no retries in this version",
-    (State.RETRYING, State.CANCELLED): "not yet: no retries in this version",
+    (State.RETRYING, State.QUEUED): "its time has come",
+    (State.RETRYING, State.RUNNING): "it is due, and its message came before the sweep",
+    (State.RETRYING, State.CANCELLED): "cancelled, or expired",
 }
 
 RUN_MOVES: Moves = {

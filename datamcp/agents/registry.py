@@ -1,4 +1,4 @@
-"""The agent types of this installation: their classes, imported when they are first needed."""
+"""The agent types that have a class: their classes, imported when they are first needed."""
 
 import importlib
 import inspect
@@ -23,17 +23,21 @@ class AgentTypes:
 
         Nothing is imported yet.
         """
-        self._agents = dict(agents)
+        self._agents = {name: config for name, config in agents.items() if config.module}
         self._default_timeout = default_timeout
         self._types: dict[str, dict[str, TaskType]] = {}
 
     def __contains__(self, agent_type: object) -> bool:
-        """Tell whether an agent type is switched on."""
+        """Tell whether an agent type is switched on, and has a class."""
         return agent_type in self._agents
 
     def names(self) -> Sequence[str]:
-        """Return the agent types that are switched on."""
+        """Return the agent types that are switched on, and have a class."""
         return tuple(self._agents)
+
+    def has(self, agent_type: str, name: str) -> bool:
+        """Tell whether an agent type that is switched on has a capability; raises ConfigError."""
+        return name in self._types_of(agent_type)
 
     def resolve(self, agent_type: str, name: str) -> TaskType:
         """Return one capability of an agent type that is switched on.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from celery import signals
+from celery import _state, signals
 
 from datamcp.bootstrap.presence import ALL, report_beat, report_worker
 from datamcp.bootstrap.runtime import Runtime, build
@@ -56,6 +56,12 @@ def worker_app(agent: str) -> LedgerCelery:
     return app
 
 
+def offer(app: LedgerCelery) -> None:
+    """Let tasks of `shared_task` use an app, in a process where no other is current."""
+    if _state.default_app is None and _state._tls.current_app is None:  # noqa: SLF001  no other way
+        app.set_default()
+
+
 def assemble(runtime: Runtime) -> LedgerCelery:
     """Teach a runtime's app our tasks, the option `--agent`, and what to check at a start."""
     app = runtime.app
@@ -80,9 +86,9 @@ def _choose(app: LedgerCelery, context: click.Context, agent: str | None) -> Non
     """Set what the option implies, before the other options take their defaults."""
     agent = agent or app.pool_to_serve
     runtime: Runtime = app.runtime
-    queues = runtime.types.queues()
-    if agent is not None and agent not in queues:
-        hint = did_you_mean(agent, queues) or f"; there are {', '.join(queues)}"
+    pools = runtime.types.pools()
+    if agent is not None and agent not in pools:
+        hint = did_you_mean(agent, pools) or f"; there are {', '.join(pools)}"
         refuse(ConfigError(f"no agent type {agent!r} is switched on{hint}"))
     app.pool_to_serve = agent
     context.default_map = {
@@ -106,22 +112,23 @@ def _prepare_worker(instance: Any = None, **_fields: Any) -> None:
     if not isinstance(app, LedgerCelery):
         return
     runtime: Runtime = app.runtime
-    queues: Sequence[str] = [app.pool_to_serve] if app.pool_to_serve else runtime.types.queues()
+    pools: Sequence[str] = [app.pool_to_serve] if app.pool_to_serve else runtime.types.pools()
     _warn(app)
+    app.serves = True
     with _refusing():
         app.require_broker()
         runtime.require_ledger()
-        for queue in queues:
-            for task_type in runtime.types.served_by(queue):
+        for pool in pools:
+            for task_type in runtime.types.served_by(pool):
                 app.task_of(task_type.name)
-        runtime.depths.ready(queues[0])
+        runtime.depths.ready(pools[0])
     if app.pool_to_serve:
         extra = (
             ()
             if app.pool_to_serve == PIPELINES
             else runtime.config.agents[app.pool_to_serve].queues
         )
-        app.amqp.queues.select([*queues, *extra])
+        app.amqp.queues.select([*pools, *extra])
     signals.worker_shutting_down.connect(partial(_note_interrupt, instance), weak=False)
     report_worker(instance)
 
@@ -164,8 +171,8 @@ def _prepare_flower(app: LedgerCelery, door: Door) -> None:
         require_login(door, runtime.config.system.environment)
         app.require_broker()
         runtime.depths.ready(PIPELINES)
-        for queue in runtime.types.queues():
-            for task_type in runtime.types.served_by(queue):
+        for pool in runtime.types.pools():
+            for task_type in runtime.types.served_by(pool):
                 app.task_of(task_type.name)
     if not door.has_login:
         set_variable("FLOWER_UNAUTHENTICATED_API", "true")

@@ -5,10 +5,11 @@ from functools import cached_property, partial
 
 from billiard.exceptions import SoftTimeLimitExceeded
 
+from datamcp.agents.celery_tasks import CeleryTasks
 from datamcp.agents.manager import AgentManager
 from datamcp.agents.registry import AgentTypes
 from datamcp.bootstrap.surroundings import Surroundings
-from datamcp.bootstrap.types import InstalledTypes
+from datamcp.bootstrap.types import InstalledTypes, has_capability
 from datamcp.clock import SystemClock
 from datamcp.config.settings import GlobalConfig
 from datamcp.errors import ConfigError
@@ -84,7 +85,14 @@ class Assembly:
         timeout = self._config.agent_manager.agent_timeout
         processors = ProcessorRegistry(roots=self.roots, threads=1, memory_limit="1GiB")
         agents = AgentTypes(self._config.agents, default_timeout=timeout)
-        return InstalledTypes(agents, ProcessorTypes(processors))
+        kinds = ProcessorTypes(processors)
+        celery_tasks = CeleryTasks(
+            self._config.agents,
+            app=self._outside.app,
+            is_taken=lambda name: name in kinds or has_capability(agents, name),
+        )
+        more = [queue for one in self._config.agents.values() for queue in one.queues]
+        return InstalledTypes(agents, kinds, celery_tasks, more)
 
     @cached_property
     def ledger(self) -> TaskLedger:

@@ -1,7 +1,8 @@
-"""All task types of this installation: capabilities of agents, and processors."""
+"""All task types of this installation: capabilities of agents, Celery tasks, and processors."""
 
 from collections.abc import Sequence
 
+from datamcp.agents.celery_tasks import CeleryTasks
 from datamcp.agents.registry import AgentTypes
 from datamcp.errors import ConfigError, Problem, UnknownTaskTypeError
 from datamcp.naming import did_you_mean
@@ -13,14 +14,25 @@ from datamcp.tasks.queues import PIPELINES, split_task_type
 class InstalledTypes:
     """Finds a task type by name, and by the queue that serves it."""
 
-    def __init__(self, agents: AgentTypes, processors: ProcessorTypes) -> None:
-        """Take both kinds; raises ConfigError if an agent type has a name that is taken."""
+    def __init__(
+        self,
+        agents: AgentTypes,
+        processors: ProcessorTypes,
+        celery_tasks: CeleryTasks,
+        more_queues: Sequence[str] = (),
+    ) -> None:
+        """Take all kinds, and the queues that agent types serve besides their own.
+
+        Raises ConfigError if an agent type has a name that is taken.
+        """
         self._agents = agents
         self._processors = processors
+        self._celery_tasks = celery_tasks
+        self._more_queues = tuple(more_queues)
         taken = {PIPELINES, *(split_task_type(kind.name)[0] for kind in processors.all())}
         problems = [
             Problem(f"agents.{name}", "is the name of a group of processors; choose another")
-            for name in agents.names()
+            for name in (*agents.names(), *celery_tasks.names())
             if name in taken
         ]
         if problems:
@@ -31,8 +43,13 @@ class InstalledTypes:
         if name in self._processors:
             return self._processors.resolve(name)
         owner, _ = split_task_type(name)
-        if owner in self._agents:
+        if has_capability(self._agents, name):
             return self._agents.resolve(owner, name)
+        found = self._celery_tasks.resolve(name)
+        if found is not None:
+            return found
+        if owner in self._agents:
+            return self._agents.resolve(owner, name)  # which says what it has instead
         raise UnknownTaskTypeError(name, self._hint(owner, name))
 
     def knows(self, name: str) -> bool:
@@ -44,21 +61,34 @@ class InstalledTypes:
         return True
 
     def served_by(self, queue: str) -> Sequence[TaskType]:
-        """Return the task types of a queue."""
+        """Return the task types of a pool, by the queue that has its name."""
+        if queue in self._celery_tasks:
+            return self._celery_tasks.served_by(queue)
         return self._processors.all() if queue == PIPELINES else self._agents.served_by(queue)
 
+    def pools(self) -> Sequence[str]:
+        """Return the names of all pools, and of their queues: that of pipeline steps first."""
+        return (PIPELINES, *self._agents.names(), *self._celery_tasks.names())
+
     def queues(self) -> Sequence[str]:
-        """Return the names of all queues, that of pipeline steps first."""
-        return (PIPELINES, *self._agents.names())
+        """Return the names of all queues, those of pools first."""
+        return (*self.pools(), *self._more_queues)
 
     def _hint(self, owner: str, name: str) -> str:
         _, _, capability = name.partition(".")
         # The owner alone must be near: any two names are when they share a long capability.
         agents = [one for one in self._agents.names() if did_you_mean(owner, [one])]
         meant = [f"{agent_type}.{capability}" for agent_type in agents]
-        near = did_you_mean(name, [*meant, *(kind.name for kind in self._processors.all())])
+        others = [*(kind.name for kind in self._processors.all()), *self._celery_tasks.known()]
+        near = did_you_mean(name, [*meant, *others])
         if near:
             return near.removeprefix("; ")
         if capability and owner.isidentifier():
             return f"switch its agent on with `agents: {{{owner}: {{module: ...}}}}`"
         return "it is an agent type and a capability, such as 'research.report'"
+
+
+def has_capability(agents: AgentTypes, name: str) -> bool:
+    """Tell whether an agent has a capability of this name; imports the agent's class for that."""
+    owner, _ = split_task_type(name)
+    return owner in agents and agents.has(owner, name)

@@ -83,7 +83,9 @@ def _files(config: GlobalConfig) -> Iterator[Finding]:
 
 
 def _capabilities(runtime: "Runtime", agent_type: str) -> str:
-    names = [kind.name.partition(".")[2] for kind in runtime.types.served_by(agent_type)]
+    names = [
+        kind.name.removeprefix(f"{agent_type}.") for kind in runtime.types.served_by(agent_type)
+    ]
     return ", ".join(names) or "has no capabilities"
 
 

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from datamcp.config.section import Count, Retries, Seconds, Section
 from datamcp.config.size import Size
@@ -17,12 +18,24 @@ Pool = Literal["prefork", "threads", "gevent", "solo"]
 QueueName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$", max_length=128)]
 
 
-class AgentConfig(Section):
-    """One agent type: its class and its worker pool."""
+ModuleName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
+"""A module that can be imported, such as `package.module`."""
 
-    module: str = Field(
+
+class AgentConfig(Section):
+    """One agent type: its class, or its modules with Celery tasks, and its worker pool."""
+
+    tasks: tuple[ModuleName, ...] = Field(
+        default=(),
+        description="Modules with Celery tasks (`package.module`) that this type runs, in place "
+        "of an agent's class.",
+    )
+    module: str | None = Field(
+        default=None,
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
-        description="The agent's class as `package.module:Class`. Naming it switches the type on.",
+        validate_default=True,
+        description="The agent's class as `package.module:Class`. Naming it, or `tasks`, switches "
+        "the type on.",
     )
     concurrency: Count | None = Field(
         default=None,
@@ -57,6 +70,17 @@ class AgentConfig(Section):
     queues: tuple[QueueName, ...] = Field(
         default=(), description="Queues served besides the one that has the type's name."
     )
+
+    @field_validator("module")
+    @classmethod
+    def _has_code(cls, module: str | None, info: ValidationInfo) -> str | None:
+        """Refuse a type that has neither a class nor tasks, or both."""
+        tasks = info.data.get("tasks")
+        if tasks == () and module is None:
+            raise PydanticCustomError("missing", "is missing")
+        if tasks and module is not None:
+            raise PydanticCustomError("beside", "must not be set beside tasks")
+        return module
 
 
 class AgentManagerConfig(Section):

@@ -101,6 +101,8 @@ def _message(path: SettingPath, detail: ErrorDetails) -> str:
         return f"must be {expected}{_got(path, detail)}{_meant(expected, detail['input'])}"
     if kind == "string_pattern_mismatch" and path[-1] == "module":
         return f"must have the form package.module:Class{_got(path, detail)}"
+    if kind == "string_pattern_mismatch" and path[-1] == "tasks":
+        return f"must have the form package.module{_got(path, detail)}"
     message = _MESSAGES[kind].format(**context) if kind in _MESSAGES else detail["msg"]
     return f"{message}{_got(path, detail)}"
 

@@ -102,6 +102,16 @@ def _types_are_free(config: GlobalConfig) -> Iterator[Broken]:
         yield Broken(("agents", name), "is the name of a process that is no agent; choose another")
 
 
+def _queues_are_served_once(config: GlobalConfig) -> Iterator[Broken]:
+    served: dict[str, str] = {**{name: name for name in config.agents}, "pipelines": "pipelines"}
+    for name, agent in config.agents.items():
+        for queue in agent.queues:
+            if served.setdefault(queue, name) != name or queue == name:
+                other = "itself" if served[queue] == name else f"agent type {served[queue]}"
+                message = f"names queue {queue}, which {other} serves already"
+                yield Broken(("agents", name, "queues"), message)
+
+
 def _guarded_is_safe(config: GlobalConfig) -> Iterator[Broken]:
     environment = config.system.environment
     if not environment.is_guarded:
@@ -148,5 +158,6 @@ _RULES: tuple[Callable[[GlobalConfig], Iterable[Broken]], ...] = (
     _encryption_has_a_key,
     _limits_are_in_order,
     _types_are_free,
+    _queues_are_served_once,
     _guarded_is_safe,
 )

@@ -77,6 +77,9 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     telemetry: Telemetry = Telemetry()
     wall_clock: Clock = SystemClock()
 
+    serves: bool = False
+    """Whether this process is a worker of ours, in which other apps of a project give way."""
+
     _declared: frozenset[Any] = frozenset()
 
     @cached_property
@@ -124,13 +127,24 @@ class LedgerCelery(Celery):  # type: ignore[misc]
         if is_exempt(name):
             return super()._task_from_fun(fun, name=name, base=base, **options)
         task = super()._task_from_fun(fun, name=name, base=ledgered(base or self.Task), **options)
-        return bound_to_ledger(task)
+        return bound_to_ledger(task, self)
+
+    @cached_property
+    def twins(self) -> dict[str, tuple[str, str]]:
+        """The paths of two functions that were declared under one name; the first counts."""
+        return {}
+
+    def _warn_duplicate_task_name(
+        self, name: str, existing: str, new: str, consequence: str
+    ) -> None:
+        self.twins[name] = (existing, new)
+        super()._warn_duplicate_task_name(name, existing, new, consequence)
 
     def register_task(self, task: Any, **options: Any) -> Any:  # noqa: D102  Celery's method
         task = task() if isinstance(task, type) else task
         if not isinstance(task, LedgerTask):
             task.__class__ = ledgered(type(task))
-        return bound_to_ledger(super().register_task(task, **options))
+        return bound_to_ledger(super().register_task(task, **options), self)
 
     # Calls.
 
@@ -233,12 +247,23 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     ) -> Any:
         """Return the queue that a call names, or `task_routes` name for it."""
         wanted = options.get("queue") or options.get("routing_key")
+        if not wanted and kind.name in LEDGERED_BUILT_INS:
+            return self._queue_of_work(args, kwargs)
         if wanted or not self.conf.task_routes:
             return wanted
         route = self.amqp.router.lookup_route(
             kind.name, args, kwargs, dict(options), kind.celery_task
         )
         return route.get("queue") if isinstance(route, Mapping) else route
+
+    def _queue_of_work(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+        """Return the queue of what `celery.map` and its like run; else that of the task here."""
+        attempt = attempts.current.get()
+        work = kwargs.get("task") or next(iter(args), None)
+        if isinstance(work, Mapping) and "task" in work and self.enqueuer is not None:
+            return self.enqueuer.type_of(str(work["task"])).queue
+        claimed = None if attempt is None else attempt.claimed
+        return None if claimed is None else claimed.queue
 
     def _insert(self, task: Task, plain: PlainCall) -> tuple[Inserted, Hint]:
         if self.enqueuer is None:

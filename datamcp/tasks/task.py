@@ -24,7 +24,7 @@ class Task(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task_id: str | None = Field(default=None, min_length=1, max_length=MAX_ID_LENGTH)
-    task_type: str = Field(min_length=3, max_length=200, pattern=r"^[A-Za-z_][\w\-]*(\.[\w\-]+)+$")
+    task_type: str = Field(max_length=200, pattern=r"^[^\s\x00-\x1f\x7f]+( [^\s\x00-\x1f\x7f]+)*$")
     priority: int = Field(default=DEFAULT, ge=LOWEST, le=HIGHEST, strict=True)
     parameters: dict[str, Any] = Field(default_factory=dict)
     timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)

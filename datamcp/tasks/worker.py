@@ -144,7 +144,7 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
                 # Its row stays, and will be sent again (R4).
                 raise LeftToLedger(State.QUEUED) from error
             raise Reject(str(error), requeue=True) from error  # it may not be in the ledger yet
-        except (DatamcpError, SoftTimeLimitExceeded) as error:
+        except Exception as error:  # noqa: BLE001  what is raised here, a pool of threads drops
             return Attempt(delivery, error=error)
         if claimed is None:
             raise LeftToLedger(self.state_of(delivery.task_id))
@@ -386,8 +386,9 @@ def ledgered(base: type) -> type[LedgerTask]:
     return made
 
 
-def bound_to_ledger(task: Any) -> Any:
-    """Set on a task's own class what is not its own choice here: when it is acknowledged."""
+def bound_to_ledger(task: Any, app: Any) -> Any:
+    """Set on a task's own class what is not its own choice here: its app, and how it is received."""
+    type(task).app = app
     for name in ("Request", *_ACKNOWLEDGEMENT):
         setattr(type(task), name, getattr(LedgerTask, name))
     return task

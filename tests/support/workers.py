@@ -214,6 +214,7 @@ class Installation:
         *processes: tuple[str, Sequence[str]],
         app: str = "datamcp",
         cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> list[Child]:
         """Start Celery's workers or beats, at once, and wait until all are ready."""
         children = [
@@ -221,7 +222,7 @@ class Installation:
                 (own_name := f"{name}-{uuid4().hex[:6]}"),
                 [sys.executable, "-m", "celery", "-A", app, *arguments],
                 log_path=self.folder / f"{own_name}.log",
-                env=self.environment,
+                env=dict(environment or self.environment),
                 cwd=cwd or self.folder,
             )
             for name, arguments in processes
