@@ -13,12 +13,12 @@ demo_ready := $(if $(wildcard $(dev_stamp)),$(dev_stamp),$(demo_stamp))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up test check fmt wheel clean
+.PHONY: help demo up test bench check fmt wheel clean
 
 help:  ## Show what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
-demo: $(demo_ready)  ## Run the flights pipeline end to end, on servers of its own
+demo: $(demo_ready)  ## Run two pipelines end to end, on servers of their own
 	@$(bin)/datamcp demo $(ARGS)
 
 up: $(demo_ready)  ## Start everything, and keep it running until Ctrl-C (ARGS=--detach: behind)
