@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from kombu import Connection
 from support.brokers import RedisServer, named_server
@@ -19,6 +20,9 @@ from support.environment import TestServers, remove_settings
 
 from datamcp.infra.embedded.postgres import EmbeddedPostgres
 from datamcp.infra.embedded.valkey import EmbeddedValkey
+
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")  # a busy machine is no failure
 
 _SERVERS = pytest.StashKey[TestServers]()
 
