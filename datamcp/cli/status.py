@@ -52,10 +52,10 @@ def status(ctx: click.Context, watch: bool, as_json: bool) -> None:
         found = next(_looks(session(), cleanup))
     if as_json:
         print_json(found)
-    elif found.broker.url is None and not found.processes:
-        click.echo("nothing runs from this folder; `datamcp up` starts everything", err=True)
-    else:
+    elif found.is_anything:
         show(status_page(found))
+    else:
+        click.echo("\n".join(found.warnings), err=True)
     ctx.exit(0 if found.is_whole else UNREACHABLE)
 
 

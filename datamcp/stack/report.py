@@ -128,6 +128,11 @@ class InstallationStatus(Part):
     warnings: tuple[str, ...] = ()
 
     @property
+    def is_anything(self) -> bool:
+        """Tell whether there is anything to look at: a stack, a process, or a broker."""
+        return bool(self.stack or self.processes or self.broker.url)
+
+    @property
     def is_whole(self) -> bool:
         """Tell whether everything could be asked."""
         return self.broker.answers and self.ledger.answers

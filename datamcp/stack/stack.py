@@ -93,7 +93,7 @@ class Stack:
         self._overrides = dict(overrides or {})
         self._keeps_messages = keeps_messages
         self._clock = clock or SystemClock()
-        self._started_at = self._clock.now()
+        self._started_at, self._birth = self._clock.now(), birth(os.getpid())
         self._valkey: EmbeddedValkey | None = None
         self._supervisor = Supervisor(stop_timeout=STOP_TIMEOUT)
         self._cleanup = ExitStack()
@@ -159,7 +159,7 @@ class Stack:
         """Return what there is to tell to other commands of the folder."""
         return StackRecord(
             pid=os.getpid(),
-            birth=birth(os.getpid()),
+            birth=self._birth,
             host=host(),
             started_at=self._started_at,
             logs=self.logs.absolute(),

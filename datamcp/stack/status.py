@@ -17,7 +17,7 @@ from datamcp.config.redaction import redact_url
 from datamcp.errors import BackendUnavailable, DatamcpError, SchemaVersionError
 from datamcp.infra import migrate
 from datamcp.infra.celery import host
-from datamcp.presence.process import Seen
+from datamcp.presence.process import PRUNED_AFTER, Seen
 from datamcp.stack import ports
 from datamcp.stack.errand import Errand
 from datamcp.stack.process import Kind
@@ -150,9 +150,9 @@ def merged(
 ) -> tuple[ProcessStatus, ...]:
     """Return every process once: as the ledger knows it, and as the stack of this folder does.
 
-    `silent` are the kinds of those that report nothing there, and don't answer either.
+    What was silent for so long that any beat would have removed it is not there. `silent` are the kinds of those that report nothing there, and don't answer either.
     """
-    by_id = {one.identity.process_id: one for one in seen}
+    by_id = {one.identity.process_id: one for one in seen if now - one.seen_at <= PRUNED_AFTER}
     ours = () if record is None else record.processes
     known = [_of_stack(one, by_id.pop(one.process_id or "", None), now, silent) for one in ours]
     others = [_of_ledger(one, now) for one in by_id.values()]

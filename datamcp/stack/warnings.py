@@ -13,6 +13,8 @@ from datamcp.stack.report import (
 )
 from datamcp.tasks.figures import Running
 
+NOTHING_RUNS = "nothing runs from this folder; `datamcp up` starts everything"
+
 _SWEPT = timedelta(seconds=30)  # since a beat's last sweep, which comes every 2 s
 _COMING = {ProcessState.STARTING, ProcessState.DEAD}
 _STUCK = 60.0  # seconds that a task may wait while slots are free
@@ -29,6 +31,9 @@ def warnings(
 
     `running` is what runs, by agent; `version` is this program's.
     """
+    if not status.is_anything:
+        yield NOTHING_RUNS
+        return
     for service in (status.broker, status.ledger):
         if not service.answers:
             yield _unanswered(service)

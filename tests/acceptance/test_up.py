@@ -188,6 +188,20 @@ def test_the_status_shows_the_stack_from_another_terminal(started: tuple[Laborat
     assert str(lab.process("lab").process_id) in page.stdout
 
 
+def test_watching_looks_until_ctrl_c(started: tuple[Laboratory, Ran]) -> None:
+    """Which is how it is meant to end."""
+    lab, _ = started
+    watching = lab.shell.start("datamcp", "status", "--watch")
+    with ended(watching), watching:
+        assert watching.stdout is not None
+        for _ in range(2):
+            eventually(lambda: watching.stdout.readline().startswith("queue "), timeout=SOON)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(SOON) == 0
+        assert watching.stderr is not None
+        assert watching.stderr.read() == ""
+
+
 def test_a_second_stack_is_refused(started: tuple[Laboratory, Ran]) -> None:
     """In one line that names the first, and how to end it."""
     lab, _ = started

@@ -57,6 +57,8 @@ def refused(*words: str, stdin: str | None = None) -> str:
         ("--set broker.url", "missing command (see datamcp --help)"),
         ("--set broker.url check", "--set takes SECTION.KEY=VALUE, got 'broker.url'"),
         ("worker bnch", "no agent type 'bnch' is switched on; did you mean 'bench'?"),
+        ("up --only bnch", "no agent type 'bnch' is switched on; did you mean 'bench'?"),
+        ("status --watch --json", "--watch shows pages, no JSON; give one of the two"),
         ("task enqueue bench.add -p a", "-p takes NAME=VALUE, got 'a'"),
         ("task enqueue bench.add -p a=1 -p a=2", "parameter 'a' is given twice"),
         ("task enqueue bench.add --parameters {", "--parameters is not JSON: "),

@@ -86,8 +86,9 @@ def test_processes_are_known_wherever_they_were_started() -> None:
 
 def test_a_process_is_as_ready_as_it_says() -> None:
     """What is started and says nothing yet is not; what was heard long ago may be gone."""
-    late = NOW - timedelta(seconds=21)
-    assert states(None, seen("a"), seen("b", draining=True), seen("c", seen_at=late)) == {
+    late, gone = NOW - timedelta(seconds=21), NOW - timedelta(minutes=6)
+    left = [seen("c", seen_at=late), seen("d", seen_at=gone)]
+    assert states(None, seen("a"), seen("b", draining=True), *left) == {
         "a-1@here": ProcessState.READY,
         "b-1@here": ProcessState.DRAINING,
         "c-1@here": ProcessState.SILENT,
@@ -309,6 +310,7 @@ def test_looking_where_nothing_is_makes_nothing(tmp_path: Path) -> None:
     assert not status.is_whole
     assert (status.stack, status.flower, status.processes) == (None, None, ())
     assert [one.error is None for one in (status.broker, status.ledger)] == [False, False]
+    assert status.warnings == ("nothing runs from this folder; `datamcp up` starts everything",)
     assert not state.exists()
 
 
