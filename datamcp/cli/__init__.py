@@ -4,7 +4,7 @@
 `pipeline`, with `run`, are groups that are also commands of `celery -A datamcp`. `config` explains
 the settings, `check` looks whether all is there, `services` runs processes and prepares the ledger.
 `up` starts and ends all of them, `status` and its `status_page` show how they are. `demo` shows the
-flows on real data, with `demo_run` and the `tables` of its results.
+flows on real data, with `demo_run`, `demo_results` and their `tables`.
 
 `session` is what all commands share; `parameters` is how they read, `output`, `task_tables` and
 `pipeline_tables` how they write, `progress` a run as a live table.
