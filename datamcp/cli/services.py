@@ -72,6 +72,8 @@ def flower(flower_options: tuple[str, ...]) -> None:
       datamcp flower
       DATAMCP_MONITORING__FLOWER_AUTH=me:… datamcp flower --port=8080
     """  # noqa: D301  click's mark for text that is not re-wrapped
+    for option in flower_options:
+        _require_flower_option(option)
     _become_celery("flower", *flower_options)
 
 
@@ -100,6 +102,18 @@ def migrate(as_json: bool) -> None:
         click.echo(f"the ledger was made: version {before.needed}")
     else:
         click.echo(f"the ledger is now at version {before.needed} (before: {before.found})")
+
+
+def _require_flower_option(option: str) -> None:
+    """Refuse what Flower would ignore without a word; raises UsageError."""
+    from flower.options import options as known
+
+    name = option.partition("=")[0].lstrip("-").replace("-", "_")
+    if not option.startswith("-"):
+        raise click.UsageError(f"Flower's options have the form --name=value, got {option!r}")
+    if name not in known:
+        hint = did_you_mean(name, [one.replace("-", "_") for one in known])
+        raise click.UsageError(f"Flower has no option {name!r}{hint}")
 
 
 def _become_celery(*arguments: str) -> None:

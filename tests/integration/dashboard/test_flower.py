@@ -2,12 +2,14 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 from redis import Redis
 from support.brokers import RedisServer
 from support.eventually import eventually
@@ -303,6 +305,49 @@ def keys_of(valkey: EmbeddedValkey) -> dict[str, int] | None:
             for key in keys
             if client.type(key) == b"set" and not key.endswith("binding.reply.celery.pidbox")
         }
+
+
+def test_flower_works_on_rabbitmq(
+    amqp_url: str, redis_server: RedisServer, tmp_path: Path, sqlite_url: str
+) -> None:
+    """Two at once, and one after a kill: the queue of its events ends with it."""
+    on_amqp = {"broker.url": amqp_url}
+    queues: list[str] = []
+    with (
+        queues_removed(amqp_url, queues),
+        installation(tmp_path / "there", redis_server, sqlite_url, **on_amqp) as installed,
+    ):
+        queues += installed.runtime.types.queues()
+        installed.start_worker("lab")
+        flowers = [start_flower(installed), start_flower(installed)]
+        for flower in flowers:
+            eventually(lambda flower=flower: lab_of(flower), timeout=SOON)
+        os.kill(flowers[0].child.pid, signal.SIGKILL)
+        flowers[0].child.reap()
+        flowers[0] = start_flower(installed)
+        eventually(lambda: lab_of(flowers[0]), timeout=SOON)
+        result = installed.run("lab.echo", value=1)
+        for flower in flowers:
+            eventually(
+                lambda flower=flower: flower.states().get(result.task_id) == "SUCCESS", timeout=SOON
+            )
+            assert flower.ask("/broker").status == 200
+
+
+def lab_of(flower: Flower) -> list[str]:
+    """Return the workers of the pool that Flower shows."""
+    return [name for name in flower.workers() if name.startswith("lab-")]
+
+
+@contextmanager
+def queues_removed(amqp_url: str, names: Sequence[str]) -> Iterator[None]:
+    """Leave no queue behind in a RabbitMQ that is not ours."""
+    try:
+        yield
+    finally:
+        with Connection(amqp_url) as connection:
+            for name in names:
+                connection.default_channel.queue_delete(name)
 
 
 def test_no_page_shows_the_password_of_the_broker(tmp_path: Path, sqlite_url: str) -> None:

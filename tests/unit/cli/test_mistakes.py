@@ -201,3 +201,15 @@ def test_a_group_alone_shows_its_help(group: str) -> None:
     assert result.exit_code == 2
     assert "Usage: datamcp" in result.output
     assert "Commands:" in result.output
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--prot=8080", "flower has no option 'prot'; did you mean 'port'?"),
+        ("8080", "flower's options have the form --name=value, got '8080'"),
+    ],
+)
+def test_flower_s_options_are_checked(option: str, said: str) -> None:
+    """Flower itself ignores what it does not know."""
+    assert refused("flower", option).startswith(said)

@@ -31,14 +31,26 @@ def test_no_password_survives(password: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["password", "db_password", "API_KEY", "apikey", "token", "client_secret", "master_key"]
+    "name",
+    [
+        "password",
+        "db_password",
+        "API_KEY",
+        "apikey",
+        "token",
+        "client_secret",
+        "master_key",
+        "flower_auth",
+    ],
 )
 def test_names_of_secrets_are_known(name: str) -> None:
     """The usual names of secrets are recognised in any case of letters."""
     assert is_secret_name(name)
 
 
-@pytest.mark.parametrize("name", ["key_file", "max_tokens", "key_prefix", "min_length", "keyspace"])
+@pytest.mark.parametrize(
+    "name", ["key_file", "max_tokens", "key_prefix", "min_length", "keyspace", "author"]
+)
 def test_other_names_are_left_alone(name: str) -> None:
     """A setting that only resembles a secret is shown."""
     assert not is_secret_name(name)
