@@ -75,6 +75,8 @@ production, and a warning elsewhere. Secrets are hidden wherever the configurati
 - Staging and production refuse `system.debug_mode`, a broker, database or cache URL that has
   neither a password nor TLS (`rediss://`, `amqps://`, `sslmode=require` and stricter), and, as
   tasks cannot be signed yet, to start without `security.allow_unsigned_tasks: true`.
+- Flower refuses to start without `monitoring.flower_auth` in staging and production, and wherever
+  `monitoring.flower_address` is one that other machines can reach.
 """
 
 

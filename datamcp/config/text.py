@@ -155,5 +155,5 @@ def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def set_variable(name: str, value: str) -> None:
-    """Set a variable of this process, for a library that looks there for what we have decided."""
-    os.environ[name] = value  # noqa: TID251  the one place that touches it
+    """Set a variable of this process, where nobody has: for a library that looks only there."""
+    os.environ.setdefault(name, value)  # noqa: TID251  the one place that touches it
