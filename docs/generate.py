@@ -64,6 +64,25 @@ from datamcp.tasks.retry import RetryPolicy
 from datamcp.tasks.states import TRANSITIONS, State
 from datamcp.tasks.task import Task, TaskEvent, TaskResult, TaskStatus
 from datamcp.tasks.tasks import AsyncTasks, Tasks
+from datamcp.testing import (
+    Broker,
+    CapabilityRun,
+    DrainLimitError,
+    EnqueuedTask,
+    FakeClock,
+    InlineRuntime,
+    NobodyRunsItError,
+    Situation,
+    Worker,
+    Workers,
+    all_enqueued,
+    assert_enqueued,
+    drain,
+    inline_runtime,
+    refute_enqueued,
+    run_capability,
+    using,
+)
 
 DOCS = Path(__file__).resolve().parent
 
@@ -465,8 +484,22 @@ def python_page() -> str:
     lines += [*_class(SyncAgentManager), "## Pipelines", ""]
     for model in (PipelineDefinition, TaskDefinition, Pipeline, PipelineStatus, StepStatus, Output):
         lines += _model(model)
-    lines += [*_class(SyncPipelineOrchestrator), *_class(PipelineOrchestrator)]
+    lines += [*_class(SyncPipelineOrchestrator), *_class(PipelineOrchestrator), *_testing()]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _testing() -> Iterator[str]:
+    yield "## Testing\n"
+    yield "What can be imported from `datamcp.testing`; see [how to](../how-to/testing.md).\n"
+    for function in (drain, assert_enqueued, refute_enqueued, all_enqueued, run_capability):
+        yield from _function(function)
+    for function in (using, inline_runtime):
+        yield from _function(function)
+    for found in (FakeClock, InlineRuntime, Workers, Worker, NobodyRunsItError, DrainLimitError):
+        yield from _class(found)
+    for found in (Situation, CapabilityRun, EnqueuedTask, Broker):
+        yield from _class(found)
+        yield from _fields(found)
 
 
 def _function(function: Callable[..., Any]) -> Iterator[str]:
@@ -488,6 +521,18 @@ def _class(found: type, only: set[str] | None = None) -> Iterator[str]:
             if not is_attribute:
                 yield f"```python\n{_signature(function)}\n```\n"
             yield f"{inspect.getdoc(function)}\n"
+
+
+def _fields(found: type) -> Iterator[str]:
+    """Yield a table of a dataclass's fields."""
+    yield "| field | type | default |"
+    yield "| --- | --- | --- |"
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(found)))):
+        if isinstance(node, ast.AnnAssign):
+            default = "" if node.value is None else f"`{_cell(ast.unparse(node.value))}`"
+            shown = _cell(ast.unparse(node.annotation))
+            yield f"| `{ast.unparse(node.target)}` | `{shown}` | {default} |"
+    yield ""
 
 
 def _model(model: type[BaseModel]) -> Iterator[str]:

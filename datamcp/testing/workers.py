@@ -110,7 +110,11 @@ class Worker:
 
 
 class Workers:
-    """Starts workers that serve one installation."""
+    """Starts workers that serve one installation: call it with an agent type, or `pipelines`.
+
+    `workers("bench", concurrency=1, pool="prefork", options=(), timeout=60)` returns a Worker that
+    is ready. `options` are further ones of `celery worker`.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, str], supervisor: Supervisor) -> None:
         """Take where logs go, the installation's settings, and what ends the processes."""

@@ -13,6 +13,7 @@ from datamcp.infra.processes import Supervisor
 
 _PAGES = [
     "README.md",
+    "docs/how-to/testing.md",
     "docs/how-to/tasks.md",
     "docs/how-to/pipelines.md",
     "docs/how-to/running.md",
