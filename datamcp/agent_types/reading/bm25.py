@@ -8,7 +8,7 @@ below zero in another way.
 
 from math import log
 
-K1 = 1.2
+K1 = 0.9
 B = 0.75
 
 

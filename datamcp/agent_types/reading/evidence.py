@@ -26,7 +26,7 @@ _SHOWS = {
         r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\b\d{1,2}:\d\d\b|\bjahrhundert\b|\bsiècle\b",
         re.IGNORECASE,
     ),
-    Answer.NUMBER: re.compile(rf"\d|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE),
+    Answer.NUMBER: re.compile(rf"(?<![\w-])\d[\d.,:]*|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE),
     Answer.PERSON: re.compile(r"(?<=[\w,;:] )[^\W\d_a-zà-ÿ][^\W\d_A-Z]+|\b[A-Z][a-z]+ [A-Z][a-z]+"),
     Answer.PLACE: re.compile(
         r"\b(?:in|at|near|from|to|into|across|through|of|outside|around|off|à|en|au|bei|nach|aus)"
@@ -42,7 +42,11 @@ _SHOWS = {
     ),
 }
 KIND_BONUS = 0.25  # of the weight of all terms, for a sentence of the kind that is asked for
-BEFORE = 0.4  # of a term's weight, if only the sentence before has it
+BEFORE = 0.6  # of a term's weight, if only the sentence before has it
+ABOVE = 0.3  # of a term's weight, if only a heading above has it
+FIRST = (
+    0.03  # of the weight of all terms, for the first sentence of a passage; ever less for others
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +63,20 @@ def weighed(
 ) -> list[Weighed]:
     """Weigh each sentence of a passage; `weights` are those of the terms."""
     total = sum(weights) or 1.0
+    above = _best(matcher, "\n".join(passage.headings))
     found = []
     before: dict[int, float] = {}
     for number, sentence in enumerate(passage.sentences()):
         own = _best(matcher, sentence.text)
         reached = {
-            term: max(own.get(term, 0.0), BEFORE * before.get(term, 0.0))
-            for term in {*own, *before}
+            term: max(
+                own.get(term, 0.0), BEFORE * before.get(term, 0.0), ABOVE * above.get(term, 0.0)
+            )
+            for term in {*own, *before, *above}
         }
-        score = sum(weights[term] * quality for term, quality in reached.items()) / total
-        if own:
-            score += KIND_BONUS * _share_of_kind(question, sentence.text)
+        score = sum(weights[term] * quality for term, quality in sorted(reached.items())) / total
+        if reached:
+            score += KIND_BONUS * _share_of_kind(question, sentence.text) + FIRST / (1 + number)
         found.append(Weighed(number, sentence, score))
         before = own
     return found

@@ -7,12 +7,18 @@ from datamcp.agent_types.reading.forms import IRREGULAR
 from datamcp.agent_types.reading.language import ENGLISH
 from datamcp.agent_types.reading.question import Question
 from datamcp.agent_types.reading.thesaurus import relatives, synonyms
-from datamcp.agent_types.reading.words import Stems, pieces, surfaces, without_accents
+from datamcp.agent_types.reading.words import (
+    Stems,
+    pieces,
+    surfaces,
+    without_accents,
+    words_of,
+)
 
 EXACT = 1.0
 STEM = 0.9  # another form of the word
 RELATIVE = 0.7  # another part of speech
-SYNONYM = 0.25
+SYNONYM = 0.2
 SIMILAR = 0.6  # a word that the question's may be a misspelling of
 OWN = 0.7  # from here on, an occurrence is one of the term itself
 
@@ -63,7 +69,7 @@ class Matcher:
 
     def occurrences(self, text: str) -> tuple[int, Occurrences]:
         """Return how many words a text has, and those that stand for terms."""
-        words = surfaces(text)
+        words = words_of(text)
         found = [
             (at, match) for at, match in enumerate(map(self._known.__getitem__, words)) if match
         ]
@@ -73,9 +79,9 @@ class Matcher:
         """Return every word that was met so far, as it stands in the texts."""
         return self._known
 
-    def _match(self, surface: str) -> tuple[Match, ...]:
+    def _match(self, word: str) -> tuple[Match, ...]:
         found: dict[int, float] = {}
-        for piece in pieces(surface):
+        for piece in (piece for surface in surfaces(word) for piece in pieces(surface)):
             if self._is_english and not self._may_match(piece):
                 continue
             matched = self._pieces.get(piece, {})
@@ -97,8 +103,8 @@ class _Known(dict[str, tuple[Match, ...]]):
         super().__init__()
         self._match = match
 
-    def __missing__(self, surface: str) -> tuple[Match, ...]:
-        found = self[surface] = self._match(surface)
+    def __missing__(self, word: str) -> tuple[Match, ...]:
+        found = self[word] = self._match(word)
         return found
 
 

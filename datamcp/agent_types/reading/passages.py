@@ -12,6 +12,7 @@ from datamcp.processors.documents.document import Block, BlockKind, Document
 
 FEWEST_WORDS = 40  # below, a passage takes in the paragraph that follows
 MOST_WORDS = 150  # above, it is cut
+_SHORT_ITEM = 20  # words of an item that says little alone
 
 _ROWS = frozenset([BlockKind.TABLE, BlockKind.CODE])
 _TABLE_RULE = frozenset("|-: \t+")
@@ -127,8 +128,9 @@ def _section(above: Sequence[tuple[int, str]], section: Sequence[Block]) -> Iter
 
 
 def _belongs(block: Block, group: Sequence[Block]) -> bool:
-    """Tell whether a block goes on with what stands before it: an item, or what a colon announces."""
-    return block.kind is BlockKind.ITEM or group[-1].text.rstrip().endswith(":")
+    """Tell whether a block goes on with what stands before it: a short item, or after a colon."""
+    is_item = block.kind is BlockKind.ITEM and _words(block.text) <= _SHORT_ITEM
+    return is_item or group[-1].text.rstrip().endswith(":")
 
 
 def _words(text: str) -> int:

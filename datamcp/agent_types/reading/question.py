@@ -20,12 +20,13 @@ happen happens happened happening name named names call called calls known kind 
 sort example examples many much tell explain describe list give gives given mean means meant
 meaning define definition get got make makes made thing things way ways cause caused causes reason
 reasons use used uses using find show become became take took place document documents text say
-said says information describe significance following term terms part would like long number
-amount year date time person people passiert geschah heißt heißen nennt gibt passé appelle s'est
-passó llama ocurrió chiama
+said says information significance following term terms part would like long number amount year
+date time person people passiert geschah heißt heißen nennt gibt passé appelle s'est passó llama
+ocurrió chiama against without before after during until between above below under over out off
+most more less few
 """
 _LIGHT = frozenset(_LIGHT_WORDS.split())
-LIGHT_WEIGHT = 0.35
+LIGHT_WEIGHT = 0.4
 
 
 class Answer(StrEnum):

@@ -23,14 +23,15 @@ from datamcp.agent_types.reading.evidence import Weighed, weighed
 from datamcp.agent_types.reading.index import Candidate, Index
 from datamcp.agent_types.reading.matching import Match
 
-HEADINGS = 0.5  # of an occurrence in the text
-TITLE = 0.3
-DOCUMENT = 0.2  # of the document's score
-ORDERED = 0.15  # of the mean idf of two terms that stand together as in the question
-NEAR = 0.08  # of two terms that stand near each other
+HEADINGS = 0.6  # of an occurrence in the text
+TITLE = 0.5
+DOCUMENT = 0.3  # of the document's score
+ORDERED = 0.25  # of the mean idf of two terms that stand together as in the question
+NEAR = 0.1  # of two terms that stand near each other
 WINDOW = 8  # words that are near
-EVIDENCE = 0.3  # of the sum of all weights, for a sentence that has all
+EVIDENCE = 0.6  # of the sum of all weights, for a sentence that has all
 PHRASE = 1.0  # of the sum of all weights
+FOREIGN = 0.8  # of the score, which a passage in another language than the question's keeps
 DEPTH = 200  # passages whose words are looked at more closely
 
 
@@ -56,13 +57,11 @@ def ranked(index: Index) -> list[Ranked]:
     weights = term_weights(index)
     documents = _document_scores(index)
     average = index.words / index.passages if index.passages else 0.0
-    first = sorted(
-        (
-            (_text_score(one, weights, average) + DOCUMENT * documents[one.place[0]], one)
-            for one in index.candidates
-        ),
-        key=_order,
-    )[:DEPTH]
+    scores = (
+        _text_score(one, weights, average) + DOCUMENT * documents[one.place[0]]
+        for one in index.candidates
+    )
+    first = sorted(zip(scores, index.candidates, strict=True), key=_order)[:DEPTH]
     patterns = [_pattern(phrase) for phrase in index.question.phrases]
     again = [_looked_at(index, score, one, weights, patterns) for score, one in first]
     return sorted(again, key=lambda one: _order((one.score, one.candidate)))
@@ -115,6 +114,8 @@ def _looked_at(
     if patterns:
         text = f"{candidate.passage.text}\n{' '.join(candidate.passage.headings)}"
         score += PHRASE * total * sum(bool(one.search(text)) for one in patterns) / len(patterns)
+    if candidate.entry.language != index.question.language:
+        score *= FOREIGN
     return Ranked(candidate, score, tuple(sentences))
 
 

@@ -16,13 +16,14 @@ from datamcp.agent_types.reading.question import Question, understood
 from datamcp.agent_types.reading.ranking import Ranked, ranked
 from datamcp.agent_types.reading.results import Hit, HitSentence
 from datamcp.agent_types.reading.spelling import similar
-from datamcp.agent_types.reading.words import surfaces
+from datamcp.agent_types.reading.words import words_of
 from datamcp.errors import ProcessingError
 from datamcp.processors.documents.document import Document
 
 _OFFERED = 50  # passages from which hits are chosen, at least
 _MOST_SENTENCES = 3
-_GOOD = 0.65  # of the best sentence's score: another one as good is shown, too
+_PUNCTUATION = ".,;:!?…()[]{}<>|\"'“”„‘’«»*_`"  # noqa: RUF001
+_GOOD = 0.55  # of the best sentence's score: another one as good is shown, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,10 @@ def heading(headings: Sequence[str], title: str) -> str:
 
 
 def _matched(text: str, places: Sequence[int]) -> Iterator[str]:
-    words = surfaces(text)
+    words = words_of(text)
     seen = set()
     for place in places:
-        word = words[place]
+        word = words[place].strip(_PUNCTUATION)
         if word.casefold() not in seen:
             seen.add(word.casefold())
             yield word

@@ -1,19 +1,20 @@
 """Words of the documents that a question may mean by a word which none of them has. Pure.
 
 They are one or two letters away from it (Damerau 1964: most misspellings are one insertion, omission,
-substitution or transposition), or it is two of their words written in one.
+substitution or transposition), or it is two of their words written in one, or they begin alike.
 """
 
 from collections.abc import Iterable
 
 from datamcp.agent_types.reading.index import Index
 from datamcp.agent_types.reading.matching import Similar
-from datamcp.agent_types.reading.words import pieces
+from datamcp.agent_types.reading.words import pieces, surfaces
 
 _SHORTEST = 4  # letters; shorter words are near too many others
 _LONG = 8  # letters from which two may be wrong
 _MOST = 3  # words for one term
 _SHORTEST_PART = 3
+_SHORTEST_START = 5
 _JOINTS = ("", "s", "es", "n", "en")  # what German and Dutch put between the parts of a word
 
 
@@ -28,13 +29,17 @@ def similar(index: Index) -> Similar:
     if not wanted:
         return Similar()
     known = _vocabulary(index)
-    found = {number: _near(word, known) or _parts(word, known) for number, word in wanted}
+    found = {
+        number: _near(word, known) or _parts(word, known) or _beginning(word, known)
+        for number, word in wanted
+    }
     return Similar({number: words for number, words in found.items() if words})
 
 
 def _vocabulary(index: Index) -> frozenset[str]:
-    met = (surface for matcher in index.matchers.values() for surface in matcher.vocabulary())
-    return frozenset(piece for surface in met for piece in pieces(surface) if piece.isalpha())
+    met = (word for matcher in index.matchers.values() for word in matcher.vocabulary())
+    found = (piece for word in met for surface in surfaces(word) for piece in pieces(surface))
+    return frozenset(piece for piece in found if piece.isalpha())
 
 
 def _near(word: str, known: Iterable[str]) -> tuple[str, ...]:
@@ -58,6 +63,20 @@ def _parts(word: str, known: frozenset[str]) -> tuple[str, ...]:
                 if len(stem) >= _SHORTEST_PART and stem in known:
                     return (stem, last)
     return ()
+
+
+def _beginning(word: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the words that begin as a long word does, those first that do so the longest."""
+    start = word[: max(_SHORTEST_START, (len(word) + 1) // 2)]
+    found = [other for other in known if other.startswith(start)]
+    return tuple(sorted(found, key=lambda one: (-_shared(word, one), len(one), one))[:_MOST])
+
+
+def _shared(one: str, other: str) -> int:
+    return next(
+        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )
 
 
 def edits(one: str, other: str, most: int) -> int:

@@ -21,6 +21,7 @@ from datamcp.processors.documents.document import BlockKind
 MOST = 500  # sentences that are compared with each other; of more, the most promising ones
 
 _FEWEST_WORDS = 5
+_SHORT_WORD = 3  # letters
 _MANY_WORDS = 45
 _LEAD = 1.0  # what the first sentence of a text has over the last
 _REPEATED = 0.5  # of the best score, taken from a sentence for repeating another one
@@ -68,11 +69,9 @@ def summarized(told: Sequence[Told], count: int, *, has_question: bool = False) 
     offered = _prose(told, count)
     if not offered:
         return []
-    bags = _bags(offered)
     if len(offered) > MOST:
-        numbers = _promising(offered, bags, has_question=has_question)
-        offered, bags = [offered[one] for one in numbers], [bags[one] for one in numbers]
-    words = vectors(bags)
+        offered = _promising(offered, has_question=has_question)
+    words = vectors(_bags(offered))
     scores = _scores(offered, words, has_question=has_question)
     picked = _apart(words, scores, count)
     found = [Picked(offered[number], round(scores[number], 4)) for number in picked]
@@ -97,7 +96,7 @@ def is_sentence(text: str) -> bool:
         _END.search(text) is not None
         and "|" not in text
         and (text.count(" ") >= _FEWEST_WORDS - 1 or not text.isascii())
-        and sum(char.isalpha() for char in text) > len(text) / 2
+        and sum(map(str.isalpha, text)) > len(text) / 2
     )
 
 
@@ -120,25 +119,32 @@ def _bags(offered: Sequence[Told]) -> list[list[str]]:
     ]
 
 
-def _promising(
-    offered: Sequence[Told], bags: Sequence[Sequence[str]], *, has_question: bool
-) -> list[int]:
-    """Return the numbers of the sentences worth comparing, in order.
+def _promising(offered: Sequence[Told], *, has_question: bool) -> list[Told]:
+    """Return the sentences worth comparing, in order.
 
     They are the relevant ones or, without a question, those with the words that all sentences have
     most of (Nenkova & Vanderwende 2005, SumBasic).
     """
-    having = Counter(word for bag in bags for word in set(bag))
+    if has_question:
+        promise = [one.relevance for one in offered]
+    else:
+        bags = [_long_words(one) for one in offered]
+        having = Counter(word for bag in bags for word in bag)
+        promise = [
+            sum(having[word] for word in bag)
+            / sqrt(len(bag) + 1)
+            * _lead(one)
+            * _fitness(one.sentence.text)
+            for one, bag in zip(offered, bags, strict=True)
+        ]
+    best = sorted(range(len(offered)), key=lambda number: (-promise[number], number))
+    return [offered[number] for number in sorted(best[:MOST])]
 
-    def promise(number: int) -> float:
-        one, words = offered[number], set(bags[number])
-        if has_question:
-            return one.relevance
-        common = sum(having[word] for word in words) / sqrt(len(words) + 1)
-        return common * _lead(one) * _fitness(one.sentence.text)
 
-    best = sorted(range(len(offered)), key=lambda number: (-promise(number), number))
-    return sorted(best[:MOST])
+def _long_words(told: Told) -> set[str]:
+    stops = STOP_WORDS[told.language]
+    words = told.sentence.text.lower().split()
+    return {word for word in words if len(word) > _SHORT_WORD and word not in stops}
 
 
 def _lead(told: Told) -> float:

@@ -42,7 +42,14 @@ nation national|region regional|center centre central|finance financial|governme
 president presidency presidential|king kingdom royal|sea marine|sun solar|moon lunar|star stellar
 heart cardiac|brain cerebral|tooth dental dentist|eye visual vision|water aquatic hydro|city urban
 country rural|day daily|week weekly|month monthly|year annual annually yearly|first firstly
-two second twice double|three third triple|employ employee employer employment|tax taxation
+two second twice double|early earlier earliest|late later latest|high higher highest|low lower lowest
+long longer longest|short shorter shortest|large larger largest|big bigger biggest|small smaller smallest
+old older oldest|new newer newest|young younger youngest|fast faster fastest|slow slower slowest
+strong stronger strongest|weak weaker weakest|deep deeper deepest|wide wider widest|near nearer nearest
+great greater greatest|heavy heavier heaviest|light lighter lightest|hot hotter hottest
+cold colder coldest|warm warmer warmest|rich richer richest|poor poorer poorest|cheap cheaper cheapest
+dear dearer dearest|easy easier easiest|hard harder hardest|tall taller tallest|far farther further farthest
+three third triple|employ employee employer employment|tax taxation
 reside residence resident|populate population|pollute pollution pollutant|inflate inflation
 settle settlement settler|colony colonial colonist colonize|govern governance|origin originate
 member membership|lead leader leadership|found founder foundation|create creation creator
@@ -81,7 +88,8 @@ king monarch ruler sovereign emperor|war conflict battle fighting|fight battle c
 attack assault strike raid invade|win victory triumph defeat beat|lose defeat loss
 kill murder assassinate slay|die perish killed|sick ill disease illness|doctor physician
 medicine drug medication|cure treat treatment remedy therapy|child kid boy girl|baby infant newborn
-car automobile vehicle|ship boat vessel|plane aircraft airplane|train railway railroad rail
+car automobile vehicle|ship boat vessel steamer|steamship steamer steamboat|harbour harbor port dock quay|harbor harbour
+register enrol enroll enter entry sign|submit send hand file|plane aircraft airplane|train railway railroad rail
 road street highway route|house home residence dwelling|live reside inhabit dwell|town city village
 country nation state|area region zone territory|place location site spot|border boundary frontier
 old ancient elderly|new recent modern novel|rich wealthy|poor impoverished|famous notable renowned
@@ -104,7 +112,7 @@ supply provide output production|demand consumption|shortage scarcity lack defic
 stock inventory share|profit gain earning income|income revenue earning|debt loan liability
 limit cap maximum restrict|restrict limit constrain|delete remove erase discard|remove eliminate
 add include append|join merge combine unite|divide split separate|send transmit dispatch ship deliver
-receive get accept|move transfer relocate|travel journey trip|arrive reach|leave depart exit
+receive get accept|move transfer relocate|travel journey trip|arrive reach enter|leave depart exit
 return restore|open start|close shut|lock secure|safe secure protected|danger risk hazard threat
 protect guard defend shield|hide conceal|check verify test examine inspect|test trial experiment exam
 measure gauge assess|describe explain depict|compare contrast|choose select pick elect

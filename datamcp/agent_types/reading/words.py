@@ -59,6 +59,16 @@ def surfaces(text: str) -> list[str]:
     return _SURFACE.findall(_SPACELESS.sub(_pairs, text))
 
 
+def words_of(text: str) -> list[str]:
+    """Return a text cut at its spaces: much faster than `surfaces`, which tells the rest of a word.
+
+    Scripts without spaces are cut into pairs of characters here, too.
+    """
+    if text.isascii():
+        return text.split()
+    return _SPACELESS.sub(_pairs, text).split()
+
+
 def _pairs(match: re.Match[str]) -> str:
     run = match[0]
     pairs = [run[i : i + 2] for i in range(len(run) - 1)] or [run]

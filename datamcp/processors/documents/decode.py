@@ -13,7 +13,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ufeff]")
+_UNUSUAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ufeff]")
 _UNUSUAL_BREAKS = re.compile(
     "[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]"
 )  # no editor counts them as lines
@@ -77,8 +78,9 @@ def _cleaned(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         raise ProcessingError("binary: it has NUL characters")
-    text = _UNUSUAL_BREAKS.sub(" ", text)
-    cleaned, controls = _CONTROLS.subn(" ", text)
+    if not _UNUSUAL.search(text):
+        return text
+    cleaned, controls = _CONTROLS.subn(" ", _UNUSUAL_BREAKS.sub(" ", text))
     if controls > max(8, _MAX_CONTROLS * len(text)):
         raise ProcessingError(f"binary: {controls} of its {len(text)} characters are controls")
     return cleaned

@@ -24,6 +24,7 @@ _DEFINITION = re.compile(r" {0,3}\[[^\[\]]{1,300}\]:[ \t]*(?!$)")
 _NOTE = re.compile(r" {0,3}\[\^[^\[\]\s]{1,60}\]:[ \t]*")
 _BREAK = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})")
 _FIELD = re.compile(r"([A-Za-z][\w -]{0,60}?)[ \t]*[:=][ \t]*(\S.{0,2000})?")
+_AFTER_LETTER = frozenset([".", ")"])  # of an item: `a.`, `b)`
 _INDENTED = ("    ", "\t")
 _MAX_FIELDS = 200  # lines of front matter
 
@@ -83,6 +84,10 @@ class _Lines:
         yield from self._close()
 
     def _line(self, raw: str) -> Iterator[Block]:
+        if self._open and raw[:1].isalpha() and raw[1:2] not in _AFTER_LETTER and "|" not in raw:
+            self._open.append(raw)  # as most lines: the paragraph or item goes on
+            self._at += 1
+            return
         line = _QUOTE.sub("", raw, count=1) if raw.lstrip().startswith(">") else raw
         if not line.strip():
             yield from self._close()
