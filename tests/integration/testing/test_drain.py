@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.inline import Calc, RefusedError, calculating, copied, data, enqueue
+from support.old_tasks import flaky, multiply
 
 import datamcp
 from datamcp import PipelineDefinition, Task, TaskDefinition
@@ -136,6 +137,23 @@ class TestTime:
         assert data(drain(lite)) == ["a", "b"]
         status = pipelines.monitor_execution(run_id)
         assert (status.state, status.finished_at) == (RunState.SUCCEEDED, due)
+
+    def test_holds_for_retries(self, tmp_path: Path, sqlite_url: str, clock: FakeClock) -> None:
+        """Another attempt is made when the clock is there, and not before."""
+        tasks = {"agents.old.tasks": "support.old_tasks"}
+        with calculating(tmp_path / "installation", sqlite_url, clock, **tasks) as runtime:
+            result = flaky.delay(2)
+            for attempt in (1, 2):
+                assert drain(runtime) == []
+                status = runtime.tasks.status(result.id)
+                assert (status.state, status.attempt) == (State.RETRYING, attempt)
+                with pytest.raises(NobodyRunsItError, match="is retrying, and due at"):
+                    result.get()
+                clock.advance(minutes=1)
+            (ended,) = drain(runtime)
+            assert (ended.data, ended.attempt) == ("after 2", 3)
+            assert result.get() == "after 2"
+            assert multiply.delay(2, 3).get() == 6
 
     def test_holds_for_countdowns(self, lite: InlineRuntime) -> None:
         """Of plain Celery calls."""

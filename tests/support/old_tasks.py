@@ -1,0 +1,19 @@
+"""Celery tasks as they were before their project had agents."""
+
+from typing import Any
+
+from celery import shared_task
+
+
+@shared_task(bind=True)
+def flaky(self: Any, failures: int) -> str:
+    """Fail so often, and ask for another attempt a minute later."""
+    if self.request.retries < failures:
+        raise self.retry(countdown=60)
+    return f"after {self.request.retries}"
+
+
+@shared_task
+def multiply(a: int, b: int) -> int:
+    """Multiply two numbers."""
+    return a * b
