@@ -16,9 +16,10 @@ from datamcp.clock import SystemClock
 from datamcp.config.redaction import redact_url
 from datamcp.errors import BackendUnavailable, StackError
 from datamcp.pipelines.status import PipelineStatus
+from datamcp.stack.life import Died
 from datamcp.stack.losses import Losses
 from datamcp.stack.record import write
-from datamcp.stack.stack import Died, Stack
+from datamcp.stack.stack import Stack
 from datamcp.tasks.states import FINAL
 
 

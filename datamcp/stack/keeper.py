@@ -14,11 +14,12 @@ from datamcp.infra.processes import Exit
 from datamcp.stack import logs
 from datamcp.stack.errand import Errand
 from datamcp.stack.inquiry import Address, Answer, Inquiry
+from datamcp.stack.life import Died, Event, Started
 from datamcp.stack.losses import Losses
 from datamcp.stack.process import Kind
 from datamcp.stack.record import StackRecord, write
 from datamcp.stack.requests import Requests
-from datamcp.stack.stack import Died, Event, Stack, Started
+from datamcp.stack.stack import Stack
 
 START_TIMEOUT = 120.0  # seconds until all processes must be ready for the first time
 STOP_TIMEOUT = 30.0  # seconds that workers have for what they run, unless said

@@ -34,9 +34,19 @@ class Process:
     node: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def pool(self) -> str | None:
+        """The agent type that it serves, or `pipelines`; None if it is no worker."""
+        return self.node if self.kind is Kind.WORKER else None
+
     def process_id(self, pid: int) -> str | None:
         """Return its name in the ledger; None if it reports nothing there."""
         return None if self.node is None else nodename(self.node, pid)
+
+
+def broker() -> Process:
+    """Return the embedded broker, which knows its command line itself."""
+    return Process(BROKER, Kind.BROKER, ())
 
 
 def worker(pool: str, concurrency: int | None = None) -> Process:

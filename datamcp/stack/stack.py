@@ -3,8 +3,6 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,50 +14,17 @@ from datamcp.errors import BackendUnavailable, ConfigError, DatamcpError, StackE
 from datamcp.infra.celery import host
 from datamcp.infra.embedded.valkey import EmbeddedValkey
 from datamcp.infra.identity import birth
-from datamcp.infra.processes import Child, Exit, Supervisor
+from datamcp.infra.processes import Exit, Supervisor
 from datamcp.presence.alive import AliveFile
 from datamcp.stack import logs
 from datamcp.stack.leftovers import Leftovers, clear
+from datamcp.stack.life import Died, Event, Life, Started
 from datamcp.stack.lock import sole_stack
-from datamcp.stack.process import BROKER, Kind, Process
+from datamcp.stack.process import BROKER, Kind, Process, broker
 from datamcp.stack.record import ProcessRecord, StackRecord, remove, write
-from datamcp.stack.restarts import MAX_RESTARTS, deaths_in_a_row, delay, error_of, is_hopeless
+from datamcp.stack.restarts import MAX_RESTARTS, error_of, is_hopeless
 
 STOP_TIMEOUT = 10.0  # seconds that processes have for ending by themselves, unless said
-
-
-@dataclass(frozen=True, slots=True)
-class Died:
-    """A process has died, or could not be started, and starts anew in so many seconds."""
-
-    name: str
-    reason: str
-    delay: float
-    process_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A process was started."""
-
-    name: str
-    pid: int
-    process_id: str | None = None
-
-
-Event = Died | Started
-
-
-@dataclass(slots=True)
-class _Life:
-    """What becomes of one process of the stack."""
-
-    process: Process | None  # None: the broker, whose command is its own
-    starts: int = 0
-    deaths: int = 0
-    began: float = 0.0
-    next_start: float | None = None  # while it is dead
-    record: ProcessRecord = field(default_factory=lambda: ProcessRecord(name="", kind=Kind.WORKER))
 
 
 class Stack:
@@ -97,7 +62,7 @@ class Stack:
         self._valkey: EmbeddedValkey | None = None
         self._supervisor = Supervisor(stop_timeout=STOP_TIMEOUT)
         self._cleanup = ExitStack()
-        self._lives = {process.name: _Life(process) for process in processes}
+        self._lives = {process.name: Life(process) for process in processes}
         self._lost_broker = False
         self.pids: dict[str, list[int]] = {name: [] for name in self._lives}
         """Every process id that each process has had."""
@@ -111,8 +76,7 @@ class Stack:
             cleanup.callback(self._leave_record)
             if self.config.broker.url is None:
                 self._valkey = cleanup.enter_context(self._embedded())
-                self._lives[BROKER] = _Life(None)
-                self._note_start(BROKER, self._valkey.pid)
+                self._adopt_broker(self._valkey)
             cleanup.enter_context(self._supervisor)
             cleanup.callback(self._remove_heartbeats)
             self._cleanup = cleanup.pop_all()
@@ -180,17 +144,17 @@ class Stack:
         They have `timeout` seconds together, unless it becomes urgent, and are killed then. What
         is stopped is not started anew.
         """
-        names = [name for name, life in self._lives.items() if life.record.kind in kinds]
+        names = [name for name, life in self._lives.items() if life.process.kind in kinds]
         for name in names:
             self._lives[name].next_start = None
         return self._supervisor.stop(names, timeout, is_urgent=is_urgent)
 
     def alive(self, kind: Kind) -> list[str]:
-        """Return the processes of a kind that run."""
+        """Return the processes of a kind, which is not the broker's, that run."""
         return [
             name
             for name, life in self._lives.items()
-            if life.record.kind is kind and self.pids.get(name) and self._child(name).is_alive
+            if life.process.kind is kind and self.pids[name] and self._supervisor[name].is_alive
         ]
 
     def _embedded(self) -> EmbeddedValkey:
@@ -200,103 +164,73 @@ class Stack:
         folder.mkdir(mode=0o700, exist_ok=True)
         return EmbeddedValkey(data_dir=folder, log_path=self.logs / f"{BROKER}.log")
 
+    def _adopt_broker(self, valkey: EmbeddedValkey) -> None:
+        """Count a broker that runs already among the processes."""
+        life = self._lives[BROKER] = Life(broker())
+        life.begin(self._clock.monotonic())
+        self._note_start(life, valkey.pid)
+
     def _newly_dead(self) -> list[Exit]:
         exits = self._supervisor.exits()
-        broker = None if self._valkey is None else self._valkey.ended
-        if broker is not None:
+        lost = None if self._valkey is None else self._valkey.ended
+        if lost is not None:
             self._lost_broker = True
-            exits.insert(0, broker)
+            exits.insert(0, lost)
         return [ended for ended in exits if self._lives[ended.name].record.pid == ended.pid]
 
     def _bury(self, ended: Exit, now: float) -> Died:
-        name, life = ended.name, self._lives[ended.name]
-        process_id = life.record.process_id
-        if process_id is not None:
-            AliveFile(self.folder, process_id).remove()
+        life = self._lives[ended.name]
+        if life.record.process_id is not None:
+            AliveFile(self.folder, life.record.process_id).remove()
         if not self.is_lasting:
             self._refuse_hopeless(ended, life)
-        return self._await_next_start(name, str(ended), now, process_id)
+        return self._await_next_start(life, str(ended), now)
 
-    def _await_next_start(
-        self, name: str, reason: str, now: float, process_id: str | None = None
-    ) -> Died:
-        life = self._lives[name]
-        life.deaths = deaths_in_a_row(life.deaths, now - life.began)
-        if not self.is_lasting and life.deaths > MAX_RESTARTS:
-            raise StackError(f"{reason}{self._log_of(name)} (started {life.starts} times)")
-        pause = delay(life.deaths)
-        life.next_start = now + pause
-        life.record = life.record.model_copy(
-            update={
-                "pid": None,
-                "birth": None,
-                "starts_at": self._clock.now() + timedelta(seconds=pause),
-            }
-        )
-        return Died(name, reason, pause, process_id)
-
-    def _refuse_hopeless(self, ended: Exit, life: _Life) -> None:
-        if life.process is None or not is_hopeless(
-            ended.code, starts=life.starts, lost_broker=self._lost_broker
-        ):
+    def _refuse_hopeless(self, ended: Exit, life: Life) -> None:
+        if not is_hopeless(ended.code, starts=life.starts, lost_broker=self._lost_broker):
             return
-        told = error_of(self._child(ended.name).written())
+        told = None if ended.name == BROKER else error_of(self._supervisor[ended.name].written())
         if told is None:
-            raise StackError(f"{ended}{self._log_of(ended.name)}", ended.code)
+            raise StackError(f"{ended}; {self._log_of(life)}", ended.code)
         raise StackError(f"{told} ({ended.name} did not start)", ended.code)
 
-    def _log_of(self, name: str) -> str:
-        is_ours = name in self.pids
-        return f"; its log is {self._child(name).log_path}" if is_ours else ""
+    def _await_next_start(self, life: Life, reason: str, now: float) -> Died:
+        died = life.die(reason, now, self._clock.now())
+        if not self.is_lasting and life.deaths > MAX_RESTARTS:
+            raise StackError(f"{reason}; {self._log_of(life)} (started {life.starts} times)")
+        return died
+
+    def _log_of(self, life: Life) -> str:
+        return f"its log is {self.logs / life.process.name}.log"
 
     def _start(self, name: str) -> Event:
         life, now = self._lives[name], self._clock.monotonic()
-        life.next_start = None
-        life.starts += 1
-        life.began = now
+        life.begin(now)
         try:
-            pid = self._launch(name, life.process)
+            pid = self._launch(life.process)
         except (OSError, ConfigError, BackendUnavailable) as error:  # the disk is full, most likely
             if isinstance(error, ConfigError) and not self.is_lasting:
                 raise
-            return self._await_next_start(name, f"{name} cannot be started: {_said(error)}", now)
-        return self._note_start(name, pid)
+            return self._await_next_start(life, f"{name} cannot be started: {_said(error)}", now)
+        return self._note_start(life, pid)
 
-    def _launch(self, name: str, process: Process | None) -> int:
-        if process is None:
-            if self._valkey is None:
-                raise RuntimeError("the broker is not ours")
-            return self._valkey.relaunch()
+    def _launch(self, process: Process) -> int | None:
+        if process.kind is Kind.BROKER:
+            return None if self._valkey is None else self._valkey.relaunch()
         settings = {**self._overrides, **process.settings, "broker.url": self.broker_url}
         child = self._supervisor.start(
-            name,
+            process.name,
             process.argv,
-            log_path=self.logs / f"{name}.log",
+            log_path=self.logs / f"{process.name}.log",
             env=child_environment(settings),
         )
-        self.pids[name].append(child.pid)
+        self.pids[process.name].append(child.pid)
         return child.pid
 
-    def _note_start(self, name: str, pid: int | None) -> Started:
-        life = self._lives[name]
+    def _note_start(self, life: Life, pid: int | None) -> Started:
         if pid is None:
-            raise StackError(f"{name} ended as soon as it had started")
-        process = life.process
-        life.starts = max(1, life.starts)
-        life.record = ProcessRecord(
-            name=name,
-            kind=Kind.BROKER if process is None else process.kind,
-            pid=pid,
-            birth=birth(pid),
-            process_id=None if process is None else process.process_id(pid),
-            pool=process.node if process is not None and process.kind is Kind.WORKER else None,
-            started_at=self._clock.now(),
-            restarts=life.starts - 1,
-        )
-        return Started(name, pid, life.record.process_id)
-
-    def _child(self, name: str) -> Child:
-        return self._supervisor[name]
+            raise StackError(f"{life.process.name} ended as soon as it had started")
+        return life.run(pid, birth(pid), self._clock.now())
 
     def _leave_record(self) -> None:
         remove(self.folder)

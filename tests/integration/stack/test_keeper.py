@@ -18,6 +18,7 @@ from datamcp.infra.celery import host, nodename
 from datamcp.presence.process import Condition, Identity, ProcessKind
 from datamcp.stack.keeper import Keeper
 from datamcp.stack.process import Kind, Process
+from datamcp.stack.record import read
 from datamcp.stack.requests import Requests
 from datamcp.stack.stack import Stack
 from datamcp.tasks.ledger import TaskLedger
@@ -142,7 +143,7 @@ def test_a_record_that_can_not_be_written_is_told_and_stops_nothing(kept: Kept) 
         kept.say_present()
         kept.await_line("ready after")
         record, first = kept.stack.folder / "stack.json", kept.pid
-        eventually(record.exists)
+        eventually(lambda: (told := read(kept.stack.folder)) and told.ready_at)
         record.unlink()
         record.mkdir()  # so it can't be written to
         os.kill(first, signal.SIGKILL)

@@ -10,8 +10,9 @@ from datamcp.config.loader import load
 from datamcp.config.settings import GlobalConfig
 from datamcp.errors import StackError
 from datamcp.infra.celery import nodename
+from datamcp.stack.life import Died, Event, Started
 from datamcp.stack.process import Kind, Process
-from datamcp.stack.stack import Died, Event, Stack, Started
+from datamcp.stack.stack import Stack
 
 ENDLESS = "import signal; signal.pause()"
 

@@ -13,6 +13,7 @@ from datamcp.bootstrap.runtime import build
 from datamcp.cli.status_page import status_page
 from datamcp.config.loader import load
 from datamcp.presence.process import Identity, ProcessKind, Seen
+from datamcp.stack.merge import merged
 from datamcp.stack.process import Kind
 from datamcp.stack.record import ProcessRecord, StackRecord
 from datamcp.stack.report import (
@@ -23,7 +24,7 @@ from datamcp.stack.report import (
     ServiceStatus,
     StackPart,
 )
-from datamcp.stack.status import StatusLook, merged, totals
+from datamcp.stack.status import StatusLook, totals
 from datamcp.stack.warnings import length, warnings
 from datamcp.tasks.figures import Running
 
