@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
 from kombu.utils import json
 
 from datamcp.errors import BackendUnavailable
@@ -52,6 +52,19 @@ class BrokerPublisher:
         if not hints:
             return
         with broker_errors(self._app), self._app.producer_or_acquire() as producer:
+            if len(hints) == 1:
+                self._send(producer, hints[0])
+            else:
+                self._send_together(producer, hints)
+
+    def _send_together(self, producer: Any, hints: Sequence[Hint]) -> None:
+        """Send many hints in few round trips, where the transport can."""
+        try:
+            with producer.batch():
+                for hint in hints:
+                    self._send(producer, hint)
+        except BatchPublishError:
+            # kombu does not repeat a batch, as some of it may have arrived. Hints may come twice.
             for hint in hints:
                 self._send(producer, hint)
 
@@ -80,6 +93,7 @@ class BrokerPublisher:
             hint.task_type,
             message,
             queue=hint.queue,
+            declare=_undeclared(producer, amqp.queues[hint.queue]),
             headers={**headers, HINT: 1},
             priority=broker_priority(hint.priority, transport_of(self._app)),
         )
@@ -88,16 +102,34 @@ class BrokerPublisher:
 @contextmanager
 def broker_errors(app: Celery) -> Iterator[None]:
     """Turn what the broker's driver raises into BackendUnavailable."""
-    connection = app.connection_for_write()
-    lost = (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
     try:
         yield
-    except lost as error:
-        raise BackendUnavailable(f"broker {connection.as_uri()}", _one_line(error)) from error
-    except RuntimeError as error:  # what Celery's result backend makes of a lost connection
-        if not isinstance(error.__cause__, lost):
+    except Exception as error:
+        unavailable = _unavailable(app, error)
+        if unavailable is None:
             raise
-        raise BackendUnavailable("the result backend", _one_line(error.__cause__)) from error
+        raise unavailable from error
+
+
+def _unavailable(app: Celery, error: Exception) -> BackendUnavailable | None:
+    """Return what an error says of the broker, or of the result backend; None if nothing."""
+    connection = app.connection_for_write()
+    lost = (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
+    if isinstance(error, lost):
+        return BackendUnavailable(f"broker {connection.as_uri()}", _one_line(error))
+    # What Celery's result backend makes of a lost connection.
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, lost):
+        return BackendUnavailable("the result backend", _one_line(error.__cause__))
+    return None
+
+
+def _undeclared(producer: Any, queue: Any) -> list[Any]:
+    """Return the queue if it is still to be declared on the producer's connection.
+
+    kombu would find that out itself, at the price of a copy of the queue for each message.
+    """
+    known = producer.connection.declared_entities
+    return [] if queue.can_cache_declaration and hash(queue) in known else [queue]
 
 
 def canvas_of(parts: Mapping[str, Any]) -> str | None:

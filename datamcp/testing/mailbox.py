@@ -5,7 +5,7 @@ producer, at its end, is another one. Messages are kept as text, as on the wire.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -89,6 +89,10 @@ class MailboxProducer:
         """The connection of an app without a broker, which is never opened."""
         connection: Connection = self._app.connection_for_write()
         return connection
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Do nothing: each message is kept as it is published."""
+        return nullcontext()
 
     def publish(
         self,

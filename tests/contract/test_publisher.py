@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from kombu.message import Message
+from redis import Redis
 from support.brokers import RedisServer
 from support.inline import Calc, calculating
 
@@ -107,6 +108,15 @@ class PublisherContract:
         publisher.publish([hint("one"), hint("one")])
         assert self.taken(runtime) == ["one", "one"]
 
+    def test_many_hints_arrive_once_each_and_in_order(
+        self, runtime: Runtime, publisher: Publisher
+    ) -> None:
+        """However few round trips they take, also after a first batch."""
+        names = [str(number) for number in range(250)]
+        publisher.publish([hint(name) for name in names])
+        publisher.publish([hint("last"), hint("of all")])
+        assert self.taken(runtime) == [*names, "last", "of all"]
+
     def test_nothing_is_sent_for_nothing(self, runtime: Runtime, publisher: Publisher) -> None:
         """An empty list is no message."""
         publisher.publish([])
@@ -165,6 +175,16 @@ class TestBroker(PublisherContract):
         with runtime.app.connection_for_read() as connection, connection.channel() as channel:
             message = runtime.app.amqp.queues[queue].bind(channel).get(no_ack=True)
             return None if message is None else seen(message)
+
+    def test_a_batch_outlives_its_connection(
+        self, runtime: Runtime, publisher: Publisher, redis_url: str
+    ) -> None:
+        """What broke is sent again, one by one: a hint too many does no harm."""
+        publisher.publish([hint("one"), hint("two")])
+        with Redis.from_url(redis_url) as client:
+            client.client_kill_filter(_type="normal", skipme=True)
+        publisher.publish([hint("three"), hint("four")])
+        assert self.taken(runtime) == ["one", "two", "three", "four"]
 
 
 def seen(message: Message) -> Sent:
