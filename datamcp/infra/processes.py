@@ -21,6 +21,7 @@ from datamcp.errors import ConfigError
 from datamcp.infra.leash import User, leashed
 
 _GROUP_GONE_TIMEOUT = 2.0
+_LAST_WORDS = 65_536  # bytes
 _LOOK = 0.1  # seconds between two looks at whether the waiting is urgent
 
 
@@ -117,13 +118,14 @@ class Child:
         text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def written(self) -> str:
-        """Return all that it has written; what was rotated away meanwhile is missing."""
+    def last_words(self) -> str:
+        """Return the end of what it has written, and nothing of who wrote there before."""
         if not self.log_path.exists():
             return ""
         with self.log_path.open("rb") as log:
-            is_cut = self.log_path.stat().st_size < self._log_start
-            log.seek(0 if is_cut else self._log_start)
+            length = log.seek(0, os.SEEK_END)
+            began = self._log_start if self._log_start <= length else 0  # else it was cut
+            log.seek(max(began, length - _LAST_WORDS))
             return log.read().decode(errors="replace")
 
     def _settle(self, code: int) -> Exit:

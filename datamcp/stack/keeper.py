@@ -50,7 +50,6 @@ class Keeper:
     ) -> None:
         """Take a stack whose broker runs, its runtime, who may ask for the end, and who listens."""
         self._stack = stack
-        self._runtime = runtime
         self._requests = requests
         self._say = say
         self._stop_timeout = stop_timeout
@@ -133,7 +132,11 @@ class Keeper:
         is_wanted = self._awaited or self._losses.owed
         if self._errand is None and is_wanted and self._clock.monotonic() >= self._next_errand:
             awaited = dict(self._awaited)
-            self._errand = Errand(lambda: self._inquiry.ask(awaited))
+            try:
+                self._errand = Errand(lambda: self._inquiry.ask(awaited))
+            except RuntimeError as error:  # the machine gives us no thread just now
+                self._tell_fault(str(error))
+                self._next_errand = self._clock.monotonic() + _PATIENCE
 
     def _take_answer(self) -> None:
         if self._errand is None or not self._errand.is_done:

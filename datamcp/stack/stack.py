@@ -182,17 +182,20 @@ class Stack:
         life = self._lives[ended.name]
         if life.record.process_id is not None:
             AliveFile(self.folder, life.record.process_id).remove()
-        if not self.is_lasting:
-            self._refuse_hopeless(ended, life)
-        return self._await_next_start(life, str(ended), now)
+        told = self._error_of(ended)
+        if not self.is_lasting and is_hopeless(
+            ended.code, starts=life.starts, lost_broker=self._lost_broker
+        ):
+            why = told or f"{ended}; {self._log_of(life)}"
+            raise StackError(f"{why} ({ended.name} did not start)", ended.code)
+        reason = f"{ended}: {told.splitlines()[0]}" if told else str(ended)
+        return self._await_next_start(life, reason, now)
 
-    def _refuse_hopeless(self, ended: Exit, life: Life) -> None:
-        if not is_hopeless(ended.code, starts=life.starts, lost_broker=self._lost_broker):
-            return
-        told = None if ended.name == BROKER else error_of(self._supervisor[ended.name].written())
-        if told is None:
-            raise StackError(f"{ended}; {self._log_of(life)}", ended.code)
-        raise StackError(f"{told} ({ended.name} did not start)", ended.code)
+    def _error_of(self, ended: Exit) -> str | None:
+        """Return the error that a process ended with, if it did so by itself and told one."""
+        if ended.name == BROKER or ended.code <= 0:
+            return None
+        return error_of(self._supervisor[ended.name].last_words())
 
     def _await_next_start(self, life: Life, reason: str, now: float) -> Died:
         died = life.die(reason, now, self._clock.now())

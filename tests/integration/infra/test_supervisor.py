@@ -47,6 +47,20 @@ def test_tells_how_a_process_ended_and_what_it_wrote(log: Path) -> None:
         assert (ended.code, child.log_tail(1), supervisor.exits()) == (3, "two", [ended])
 
 
+def test_tells_the_last_words_of_a_process_from_those_before_it(log: Path) -> None:
+    """Also where the log was cut meanwhile; of a long story only the end."""
+    log.write_text("somebody else\n")
+    with Supervisor() as supervisor:
+        child = start(supervisor, log, "print('mine')")
+        child.wait(10)
+        assert child.last_words() == "mine\n"
+        log.write_text("cut\n")
+        assert child.last_words() == "cut\n"
+        child = start(supervisor, log, "print('x' * 100_000 + 'end')")
+        child.wait(10)
+        assert (len(child.last_words()), child.last_words()[-4:]) == (65_536, "end\n")
+
+
 def test_names_the_signal_that_killed_a_process(log: Path) -> None:
     """A process that was killed from outside is known by name, pid and signal."""
     with Supervisor() as supervisor:

@@ -83,12 +83,14 @@ def test_a_process_that_dies_young_is_given_up(config: GlobalConfig, clock: Hand
 
 def test_a_lasting_stack_never_gives_up(config: GlobalConfig, clock: HandClock) -> None:
     """Not even when a start is refused; what lived for a minute starts again at once."""
-    with Stack(config, [process("raise SystemExit(2)")], clock=clock) as stack:
+    code = "import sys; print('Error: a is away'); sys.exit(3)"
+    with Stack(config, [process(code)], clock=clock) as stack:
         stack.is_lasting = True
         stack.start()
         events, pauses = happening(stack), []
         for event in events:
             if isinstance(event, Died):
+                assert event.reason.endswith(" exited 3: a is away")
                 pauses.append(event.delay)
                 clock.time += event.delay
             if len(pauses) == 7:
