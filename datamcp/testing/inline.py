@@ -28,7 +28,7 @@ from datamcp.testing.beside import beside_loop, closing_loop
 from datamcp.testing.clock import FakeClock
 from datamcp.testing.errors import NobodyRunsItError
 from datamcp.testing.mailbox import Letter
-from datamcp.testing.sequence import positions
+from datamcp.testing.sequence import waiting
 from datamcp.testing.watched import Raised
 
 T = TypeVar("T")
@@ -112,22 +112,27 @@ class InlineWorker:
 
     def _next(self, queue: str | None, wanted: str | None, unclaimed: set[str]) -> Letter | None:
         letter = self._mailbox.take(queue, wanted=wanted)
-        if letter is None:
+        if letter is None and self._is_left(unclaimed):
             self._sweep()
             self._resend(queue, unclaimed)
             letter = self._mailbox.take(queue, wanted=wanted)
         return letter
 
+    def _is_left(self, unclaimed: set[str]) -> bool:
+        return not unclaimed.issuperset(waiting(self._runtime.database))
+
     def _sweep(self) -> None:
         """Let the reconciler send what has fallen due."""
-        order = positions(self._runtime.database)
-        with self._mailbox.arranged(order):
+        with self._mailbox.arranged([*waiting(self._runtime.database)]):
             self._runtime.reconciler.sweep()
 
     def _resend(self, queue: str | None, unclaimed: set[str]) -> None:
         """Send what is queued and has no message, but not again what could not be claimed."""
-        order = positions(self._runtime.database)
-        with self._mailbox.arranged(order):
+        states = waiting(self._runtime.database)
+        queued = {task_id for task_id, state in states.items() if state is State.QUEUED}
+        if queued <= unclaimed:
+            return
+        with self._mailbox.arranged([*states]):
             for name in self._runtime.types.queues() if queue is None else [queue]:
                 if not self._mailbox.ready(name):
                     hints = self._ledger.queued_longer_than(name, 0, WINDOW + len(unclaimed))

@@ -4,7 +4,7 @@ What is sent takes the same road as ever (`BrokerPublisher`, canvases, `.delay()
 producer, at its end, is another one. Messages are kept as text, as on the wire.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
@@ -66,14 +66,16 @@ class Mailbox:
             return sum(letter.queue == queue for letter in self._waiting)
 
     @contextmanager
-    def arranged(self, position: Callable[[str], int]) -> Iterator[None]:
-        """Put what arrives in the block in order: of the positions of the tasks that it names."""
+    def arranged(self, task_ids: Sequence[str]) -> Iterator[None]:
+        """Put what arrives in the block in the order of these tasks; others come after them."""
         with self._lock:
             count = len(self._waiting)
         yield
+        places = {task_id: place for place, task_id in enumerate(task_ids)}
         with self._lock:
             arrived = self._waiting[count:]
-            self._waiting[count:] = sorted(arrived, key=lambda one: position(one.task_id))
+            arrived.sort(key=lambda letter: places.get(letter.task_id, len(places)))
+            self._waiting[count:] = arrived
 
 
 class MailboxProducer:

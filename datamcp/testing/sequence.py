@@ -5,28 +5,26 @@ in one. So of tasks with the same instant the first is the one whose row is the 
 was the first to be written as it is now (PostgreSQL).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Row, Text, cast, func, literal_column, select
 
 from datamcp.infra.database import Database
-from datamcp.tasks.states import WAITING
+from datamcp.tasks.states import WAITING, State
 from datamcp.tasks.tables import tasks
 
 
-def positions(database: Database) -> Callable[[str], int]:
-    """Return what tells the place of a task that waits among the others, by its id."""
+def waiting(database: Database) -> dict[str, State]:
+    """Return the states of all tasks that wait, by id, in the order in which they fall due."""
     falls_due = func.coalesce(tasks.c.scheduled_at, tasks.c.queued_at, tasks.c.created_at)
     statement = (
-        select(tasks.c.task_id)
+        select(tasks.c.task_id, tasks.c.state)
         .where(tasks.c.state.in_(WAITING))
         .order_by(falls_due, *_ages(database.dialect))
     )
     with database.autocommit() as connection:
-        ordered = list(connection.execute(statement).scalars())
-    places = {task_id: place for place, task_id in enumerate(ordered)}
-    return lambda task_id: places.get(task_id, len(places))
+        return {row.task_id: State(row.state) for row in connection.execute(statement)}
 
 
 def rows_by_age(database: Database) -> Sequence[Row[Any]]:
