@@ -327,6 +327,8 @@ def test_worker(datamcp_runtime, datamcp_worker):
     assert worker.pid != before
     worker.wait_for_log("ready")
     assert worker.log().count(" ready.") == 1
+    datamcp_worker.beat()
+    assert Shop.price.apply_async((4,), countdown=0.5).get(timeout=30) == 12
     assert worker.stop().code == 0
 
 
