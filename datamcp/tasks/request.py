@@ -83,9 +83,11 @@ class LedgerRequest(Request):  # type: ignore[misc]
         match error:
             case Terminated():
                 self._task.settler.finish(self.id, self.fence, settle(Cancel()))
-            case WorkerLostError() | SystemExit():
+            case WorkerLostError() | SystemExit() if not self._already_revoked:
                 self._give_back()
                 return None
+            case SystemExit():
+                self._task.settler.finish(self.id, self.fence, settle(Cancel()))
         outcome = super().on_failure(exc_info, *args, **kwargs)
         if isinstance(error, LeftToLedger):
             self._announce(error.state)

@@ -181,6 +181,8 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
         value, outcome = self._run(attempt, args, kwargs)
         execution = attempt.execution or self._finish(attempt.delivery, outcome)
         attempt.execution = execution
+        if isinstance(attempt.predicate, SystemExit):
+            raise attempt.predicate
         if execution is None:
             raise LeftToLedger(self.state_of(attempt.delivery.task_id))
         if execution.state is State.CANCELLED and not isinstance(outcome, Cancel):
