@@ -1,7 +1,6 @@
 """What goes wrong in tests alone. The tree of the library's own errors is in `datamcp.errors`."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from datamcp.errors import ResultTimeoutError
 
@@ -9,15 +8,16 @@ from datamcp.errors import ResultTimeoutError
 class NobodyRunsItError(ResultTimeoutError):
     """Someone waits for what can't end by itself: there is no worker, and time stands still."""
 
-    def __init__(self, task_id: str, state: str, due: datetime | None = None) -> None:
-        """Take the task or the run, its state, and the instant before which it can't start."""
+    def __init__(self, task_id: str, state: str, due: str | None = None) -> None:
+        """Take the task or the run, its state, and the instant (ISO 8601) before its start."""
         super().__init__(task_id, 0, state)
+        self.args = (task_id, state, due)
         self.due = due
 
     def __str__(self) -> str:
         """Say what it waits for, and what to do."""
         if self.due is not None:
-            when = f"is {self.state}, and due at {self.due.isoformat()}"
+            when = f"is {self.state}, and due at {self.due}"
             return f"{self.task_id} {when}: move the clock there first, or do not wait for it"
         if self.state == "running":
             return f"{self.task_id} is running: it waits for itself, or for what waits for it"

@@ -171,7 +171,9 @@ class InlineWorker:
     def _stuck(self, key: str) -> NobodyRunsItError:
         row = self._runs.run(key) or self._ledger.get(key)
         state, due = ("unknown", None) if row is None else (row.state, row.scheduled_at)
-        return NobodyRunsItError(key, state, due if state in WAITING else None)
+        if due is None or state not in WAITING:
+            return NobodyRunsItError(key, state)
+        return NobodyRunsItError(key, state, due.isoformat())
 
 
 def _require_order(returned: Any) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 from celery import shared_task
 
 
-@shared_task(bind=True)
-def flaky(self: Any, failures: int) -> str:
-    """Fail so often, and ask for another attempt a minute later."""
+@shared_task(bind=True, max_retries=None)
+def flaky(self: Any, failures: int, countdown: float = 60) -> str:
+    """Fail so often, and ask for another attempt some seconds later."""
     if self.request.retries < failures:
-        raise self.retry(countdown=60)
+        raise self.retry(countdown=countdown)
     return f"after {self.request.retries}"
 
 

@@ -176,6 +176,16 @@ class TestEndless:
             "Else drain(runtime, limit=...)"
         )
 
+    def test_counts_attempts(self, tmp_path: Path, sqlite_url: str) -> None:
+        """A task that is tried again at once, for ever, is stopped as well."""
+        tasks = {"agents.old.tasks": "support.old_tasks"}
+        with calculating(tmp_path / "installation", sqlite_url, **tasks) as runtime:
+            flaky.delay(1_000_000, countdown=0)
+            with pytest.raises(
+                DrainLimitError, match=r"made 5 attempts.*support\.old_tasks\.flaky"
+            ):
+                drain(runtime, limit=5)
+
     def test_the_limit_itself_is_allowed(self, lite: InlineRuntime) -> None:
         """So many attempts and no more are fine."""
         enqueue(lite, "calc.count_down", {"n": 4})
