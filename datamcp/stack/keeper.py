@@ -26,7 +26,7 @@ STOP_TIMEOUT = 30.0  # seconds that workers have for what they run, unless said
 
 _LOOK = 0.3  # seconds between two looks at the processes
 _SOON = 0.02  # seconds between two looks at an answer that is about to come
-_TEND_LOGS = 5.0  # seconds
+_TEND_FILES = 5.0  # seconds
 _PATIENCE = 2.0  # seconds until a ledger is asked again that did not answer
 _QUICK_STOP = 5.0  # seconds for beat and Flower, which have nothing to finish
 _LAST_WORD = 10.0  # seconds in which the ledger must have heard of what was cut short
@@ -59,7 +59,7 @@ class Keeper:
         self._awaited: dict[str, str | None] = {}  # not ready yet: names, and process ids
         self._errand: Errand[Answer] | None = None
         self._next_errand = 0.0
-        self._next_logs = 0.0
+        self._next_files = 0.0
         self._fault: str | None = None
         self._began = self._clock.monotonic()
         self._saved: StackRecord | None = None
@@ -92,7 +92,8 @@ class Keeper:
     def run(self) -> None:
         """Tend the processes until an end is asked for, and end them in order.
 
-        Raises StackError if they don't come up; everything is ended then, too.
+        Raises StackError if they don't come up, or if the state folder is removed, which is where
+        others would find the stack; everything is ended then, too.
         """
         try:
             while not self._requests.count:
@@ -107,7 +108,7 @@ class Keeper:
         self._take_answer()
         self._send_errand()
         self._require_start()
-        self._bound_logs()
+        self._tend_files()
         self._save()
 
     def _hear(self, event: Event, *, is_first: bool = False) -> None:
@@ -183,10 +184,15 @@ class Keeper:
 
     # Files.
 
-    def _bound_logs(self) -> None:
-        if self._clock.monotonic() < self._next_logs:
+    def _tend_files(self) -> None:
+        if self._clock.monotonic() < self._next_files:
             return
-        self._next_logs = self._clock.monotonic() + _TEND_LOGS
+        self._next_files = self._clock.monotonic() + _TEND_FILES
+        if self._stack.is_homeless:
+            raise StackError(f"{self._stack.folder} was removed; its stack ends")
+        self._bound_logs()
+
+    def _bound_logs(self) -> None:
         try:
             cut = logs.bound(self._stack.logs)
         except OSError as error:

@@ -19,7 +19,7 @@ from datamcp.presence.alive import AliveFile
 from datamcp.stack import logs
 from datamcp.stack.leftovers import Leftovers, clear
 from datamcp.stack.life import Died, Event, Life, Started
-from datamcp.stack.lock import sole_stack
+from datamcp.stack.lock import StackLock, sole_stack
 from datamcp.stack.process import BROKER, Kind, Process, broker
 from datamcp.stack.record import ProcessRecord, StackRecord, remove, write
 from datamcp.stack.restarts import MAX_RESTARTS, error_of, is_hopeless
@@ -59,6 +59,7 @@ class Stack:
         self._keeps_messages = keeps_messages
         self._clock = clock or SystemClock()
         self._started_at, self._birth = self._clock.now(), birth(os.getpid())
+        self._lock: StackLock | None = None
         self._valkey: EmbeddedValkey | None = None
         self._supervisor = Supervisor(stop_timeout=STOP_TIMEOUT)
         self._cleanup = ExitStack()
@@ -70,7 +71,7 @@ class Stack:
     def __enter__(self) -> Self:
         """Start the broker, unless one is configured. `start` starts the rest."""
         with ExitStack() as cleanup:
-            cleanup.enter_context(sole_stack(self.folder))
+            self._lock = cleanup.enter_context(sole_stack(self.folder))
             self.leftovers = clear(self.folder)
             logs.begin(self.logs)
             cleanup.callback(self._leave_record)
@@ -95,6 +96,11 @@ class Stack:
     def broker_url(self) -> str:
         """Where the broker is."""
         return str(self.config.broker.url) if self._valkey is None else self._valkey.broker_url
+
+    @property
+    def is_homeless(self) -> bool:
+        """Whether its folder was removed while it ran, so that nobody can find it any more."""
+        return self._lock is not None and self._lock.is_void
 
     def start(self) -> list[Event]:
         """Start all processes."""

@@ -10,6 +10,7 @@ from support.examples import Reader, blocks
 from support.source import REPOSITORY
 
 from datamcp.infra.processes import Supervisor
+from datamcp.stack.ending import end
 
 _PAGES = [
     "README.md",
@@ -32,14 +33,17 @@ def follow(page: str, folder: Path, broker: RedisServer) -> None:
         "DATAMCP_BROKER__URL": broker.broker_url,
         "DATAMCP_BROKER__KEY_PREFIX": prefix,
     }
-    with Supervisor(stop_timeout=0.1) as supervisor:
-        reader = Reader(folder, environment, supervisor)
-        for block in blocks(REPOSITORY / page):
-            try:
-                reader.follow(block)
-            except AssertionError as error:
-                raise AssertionError(f"{page}:{block.line}: {error}") from error
-        reader.leave()
+    try:
+        with Supervisor(stop_timeout=0.1) as supervisor:
+            reader = Reader(folder, environment, supervisor)
+            for block in blocks(REPOSITORY / page):
+                try:
+                    reader.follow(block)
+                except AssertionError as error:
+                    raise AssertionError(f"{page}:{block.line}: {error}") from error
+            reader.leave()
+    finally:
+        end(folder / ".datamcp", 0)  # a page may start a stack, and be wrong before it ends it
     broker.remove_keys(prefix)
 
 

@@ -11,9 +11,11 @@ from support.databases import TestDatabases
 from support.eventually import eventually
 from support.ledgers import new_task
 from support.outages import database_away
+from support.processes import is_running
 
 from datamcp.bootstrap.runtime import Runtime, build
 from datamcp.config.loader import load
+from datamcp.errors import StackError
 from datamcp.infra.celery import host, nodename
 from datamcp.presence.process import Condition, Identity, ProcessKind
 from datamcp.stack.keeper import Keeper
@@ -168,3 +170,18 @@ def test_what_is_cut_short_at_the_end_goes_back(kept: Kept) -> None:
     row = TaskLedger(kept.runtime.database).get(claimed[0])
     assert row is not None
     assert (row.state, row.losses) == (State.QUEUED, 0)
+
+
+def test_a_stack_whose_folder_is_removed_ends(kept: Kept) -> None:
+    """Nobody could find it any more, and another one could be started in its place."""
+    gone: list[Path] = []
+
+    def scene() -> None:
+        kept.say_present()
+        kept.await_line("ready after")
+        gone.append(kept.stack.folder.rename(kept.stack.folder.with_name("elsewhere")))
+        eventually(lambda: not is_running(kept.pid), timeout=30)
+
+    with pytest.raises(StackError, match="state was removed; its stack ends"):
+        kept.keep(scene)
+    assert gone[0].is_dir()
