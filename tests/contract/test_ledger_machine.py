@@ -19,13 +19,24 @@ from sqlalchemy import event
 from support.ledgers import LedgerOnHand, ledger_at_hand
 
 from datamcp.infra.database import Database
-from datamcp.tasks.ledger import MAX_LOSSES
-from datamcp.tasks.outcome import Cancel, Done, Fail, Outcome, TimedOut, settle
+from datamcp.tasks.ledger import MAX_LOSSES, Deferred, Settled
+from datamcp.tasks.outcome import (
+    Cancel,
+    Done,
+    Fail,
+    Final,
+    Retry,
+    Snooze,
+    TimedOut,
+    defer,
+    settle,
+)
 from datamcp.tasks.states import FINAL, WAITING, State, may_move
 
 FENCES = ("a", "b", "c", "d", "e", "f")
 
 outcomes = st.sampled_from([Done("1"), Fail("code", "message"), TimedOut(1), Cancel()])
+deferrals = st.sampled_from([Retry("code", "message"), Retry("code", "message", 10), Snooze()])
 
 
 @dataclass
@@ -87,7 +98,7 @@ class OneRow(RuleBasedStateMachine):
             assert beat.cancel_requested == model.cancel_requested
 
     @rule(fence=st.sampled_from(FENCES), outcome=outcomes)
-    def finish(self, fence: str, outcome: Outcome) -> None:
+    def finish(self, fence: str, outcome: Final) -> None:
         """Write an end: in time, late, or once more."""
         model = self.model
         is_held = model.fence == fence and model.state is State.RUNNING
@@ -99,6 +110,23 @@ class OneRow(RuleBasedStateMachine):
         assert (settled is not None) == (is_held or is_repeat)
         if settled is not None:
             assert (settled.state, settled.is_repeat) == (model.state, is_repeat)
+
+    @rule(fence=st.sampled_from(FENCES), outcome=deferrals)
+    def defer(self, fence: str, outcome: Retry | Snooze) -> None:
+        """Let another attempt follow: in time, late, or once more."""
+        model, deferral = self.model, defer(outcome)
+        is_held = model.fence == fence and model.state is State.RUNNING
+        is_repeat = model.fence == fence and model.state in FINAL | WAITING
+        with self.at_hand.ledger.database.transaction() as connection:
+            after = self.at_hand.ledger.defer(connection, self.task_id, fence, deferral)
+        assert (after is not None) == (is_held or is_repeat)
+        if is_held and model.cancel_requested:
+            model.state = State.CANCELLED
+        elif is_held:
+            model.state, model.is_due = deferral.state, deferral.delay == 0
+            model.attempt -= not deferral.counts
+        if after is not None:
+            assert isinstance(after, Settled if model.state in FINAL else Deferred)
 
     @rule()
     def cancel(self) -> None:
@@ -127,7 +155,7 @@ class OneRow(RuleBasedStateMachine):
             model.state, model.attempt = State.QUEUED, model.attempt - 1
         assert bool(queued) == (model.state is State.QUEUED)
 
-    @precondition(lambda self: self.model.state is State.SCHEDULED)
+    @precondition(lambda self: self.model.state in {State.SCHEDULED, State.RETRYING})
     @rule()
     def sweep(self) -> None:
         """Queue what is due."""
@@ -148,7 +176,8 @@ class OneRow(RuleBasedStateMachine):
             model.result,
         )
         assert (row.finished_at is not None) == (model.state in FINAL)
-        assert (row.error_code is not None) == (model.state in FINAL - {State.SUCCEEDED})
+        if model.state in FINAL:
+            assert (row.error_code is not None) == (model.state is not State.SUCCEEDED)
         assert model.state is self.seen or may_move(self.seen, model.state)
         self.seen = model.state
 

@@ -12,19 +12,26 @@ from datamcp.tasks.outcome import (
     Done,
     Ending,
     Fail,
-    Outcome,
+    Final,
+    Retry,
+    Snooze,
     TimedOut,
+    defer,
     failure,
     settle,
 )
-from datamcp.tasks.states import FINAL, State, may_move
+from datamcp.tasks.retry import LONGEST
+from datamcp.tasks.states import FINAL, WAITING, State, may_move
 
 anything = st.text(st.characters(), max_size=30)  # surrogates and control characters too
 outcomes = st.one_of(
     st.builds(Done, anything),
     st.builds(Fail, anything, anything),
     st.builds(TimedOut, st.floats(0.1, 1e6)),
-    st.just(Cancel()),
+    st.builds(Cancel, anything, anything),
+)
+deferrals = st.one_of(
+    st.builds(Retry, anything, anything, st.floats()), st.builds(Snooze, st.floats())
 )
 
 
@@ -37,12 +44,22 @@ class RudeError(Exception):
 
 
 @given(outcomes)
-def test_every_outcome_ends_a_running_task(outcome: Outcome) -> None:
+def test_every_final_outcome_ends_a_running_task(outcome: Final) -> None:
     """Whatever ends an attempt leads to a final state that a running task may move to."""
     ending = settle(outcome)
     assert ending.state in FINAL
     assert may_move(State.RUNNING, ending.state)
     assert (ending.error_code is None) == (ending.state is State.SUCCEEDED)
+
+
+@given(deferrals)
+def test_every_other_outcome_leaves_a_task_that_waits(outcome: Retry | Snooze) -> None:
+    """For a time that can be kept; only what failed counts, and says why."""
+    deferral = defer(outcome)
+    assert deferral.state in WAITING
+    assert may_move(State.RUNNING, deferral.state)
+    assert 0 <= deferral.delay <= LONGEST
+    assert deferral.counts == isinstance(outcome, Retry) == (deferral.error_code is not None)
 
 
 def test_a_success_keeps_its_result_and_its_output() -> None:
