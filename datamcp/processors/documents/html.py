@@ -6,6 +6,7 @@ this kind is read. The tree is walked without recursion, however deep it is.
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datamcp.errors import ProcessingError
@@ -75,6 +76,14 @@ def _metadata(soup: "Tag") -> dict[str, str]:
     return fields
 
 
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What the text of an element is: the kind of its block, and the level of a heading."""
+
+    kind: BlockKind = BlockKind.PARAGRAPH
+    level: int = 0
+
+
 class _Walk:
     """Goes through a tree in the order of its text."""
 
@@ -82,7 +91,7 @@ class _Walk:
         self._root = root
         self._parts: list[str] = []
         self._line: int | None = None
-        self._inside: list[Tag] = []  # the elements that are blocks, outermost first
+        self._frames = [_Frame()]  # of the elements that are blocks, outermost first
 
     def blocks(self) -> Iterator[Block]:
         from bs4.element import NavigableString, Tag
@@ -101,45 +110,41 @@ class _Walk:
                     owners.append(node)
             elif type(node) is NavigableString:  # comments and declarations are of its subclasses
                 self._text(str(node), owners[-1])
+        yield from self._flush()
 
     def _enter(self, tag: "Tag") -> Iterator[Block]:
         if tag.name in _BLOCKS:
             yield from self._flush()
-            self._inside.append(tag)
+            self._frames.append(self._frame(tag))
         elif tag.name in {"td", "th"}:
             self._parts.append(" | " if self._line is not None else "")
         elif tag.name == "br":
-            self._parts.append("\n" if self._kind() is BlockKind.CODE else " ")
+            self._parts.append("\n" if self._frames[-1].kind is BlockKind.CODE else " ")
+
+    def _frame(self, tag: "Tag") -> _Frame:
+        if heading := _HEADING.fullmatch(tag.name):
+            return _Frame(BlockKind.HEADING, int(heading[1]))
+        return _Frame(_KINDS[tag.name]) if tag.name in _KINDS else self._frames[-1]
 
     def _leave(self, tag: "Tag") -> Iterator[Block]:
         if tag.name in _BLOCKS:
             yield from self._flush()
-            self._inside.pop()
+            self._frames.pop()
 
     def _text(self, text: str, owner: "Tag") -> None:
         if self._line is None and text.strip():
             self._line = owner.sourceline or 1
         self._parts.append(text)
 
-    def _kind(self) -> BlockKind:
-        for tag in reversed(self._inside):
-            if tag.name in _KINDS:
-                return _KINDS[tag.name]
-            if _HEADING.fullmatch(tag.name):
-                return BlockKind.HEADING
-        return BlockKind.PARAGRAPH
-
     def _flush(self) -> Iterator[Block]:
-        text, line, kind = "".join(self._parts), self._line, self._kind()
+        if not self._parts:
+            return
+        text, line, frame = "".join(self._parts), self._line, self._frames[-1]
         self._parts, self._line = [], None
-        is_code = kind is BlockKind.CODE
+        is_code = frame.kind is BlockKind.CODE
         text = text.strip("\n").rstrip() if is_code else " ".join(text.split())
         if any(char.isalnum() for char in text):
-            yield Block(kind, text, line=line, level=self._level())
-
-    def _level(self) -> int:
-        headings = [found for tag in self._inside if (found := _HEADING.fullmatch(tag.name))]
-        return int(headings[-1][1]) if headings else 0
+            yield Block(frame.kind, text, line=line, level=frame.level)
 
 
 def _is_dropped(tag: "Tag") -> bool:

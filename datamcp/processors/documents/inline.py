@@ -10,7 +10,12 @@ import re
 _MARKUP = re.compile(r"[`*_~<\[&\\]")
 _CODE = re.compile(r"(?<![`\\])(`{1,3})(?!`)([^`]{1,1000})\1(?!`)")
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^<>\s]{1,2000})>")
-_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]{0,30}(?:\s[^<>]{0,1000})?/?>")
+_TAG_NAMES = (
+    "a|abbr|b|big|blockquote|br|center|cite|code|dd|del|details|dfn|div|dl|dt|em|figcaption|figure|font"
+    "|h[1-6]|hr|i|img|ins|kbd|li|mark|nobr|ol|p|pre|q|s|samp|small|span|strike|strong|sub|summary|sup"
+    "|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var|wbr"
+)
+_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]{{0,1000}})?/?>", re.IGNORECASE)
 _NOTE = re.compile(r"\[\^[^\[\]\s]{1,60}\]")
 _LINK = re.compile(
     r"!?\[([^\[\]]{0,1000})\](?:\((?:[^()\n]|\([^()\n]{0,300}\)){0,1000}\)|\[[^\[\]]{0,300}\])"

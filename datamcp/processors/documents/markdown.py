@@ -153,7 +153,7 @@ class _Lines:
         marker = item_marker(line)
         if marker and self._open and self._kind is not BlockKind.ITEM and not starts_list(line):
             marker = 0
-        if marker:
+        if marker or _NOTE.match(line):
             yield from self._close()
             line = line[marker:].removeprefix("[ ] ").removeprefix("[x] ")
         if not self._open:
@@ -172,11 +172,17 @@ class _Lines:
 
     def _close(self) -> Iterator[Block]:
         lines, self._open = self._open, []
-        if lines and not all(_DEFINITION.match(line) and not _NOTE.match(line) for line in lines):
-            lines[0] = _NOTE.sub("", lines[0], count=1)
-            text = shown("\n".join(line.strip() for line in lines))
+        first = next((at for at, line in enumerate(lines) if not _is_definition(line)), len(lines))
+        if first < len(lines):
+            lines[first] = _NOTE.sub("", lines[first], count=1)
+            text = shown("\n".join(line.strip() for line in lines[first:]))
             if any(char.isalnum() for char in text):
-                yield Block(self._kind, text, line=self._begin + 1)
+                yield Block(self._kind, text, line=self._begin + first + 1)
+
+
+def _is_definition(line: str) -> bool:
+    """Tell whether a line only says where a link leads; that of a note is text."""
+    return _DEFINITION.match(line) is not None and not _NOTE.match(line)
 
 
 def _code(lines: Sequence[str], start: int, end: int) -> Iterator[Block]:
