@@ -32,6 +32,7 @@ _BUSY_TIMEOUT = 15.0  # seconds that SQLite waits for another writer
 _WAL_TRIES = 300  # in that time
 _CONNECT_TIMEOUT = 5  # seconds
 _AUTOCOMMIT = "datamcp_autocommit"
+_CURSOR = "datamcp_cursor"
 
 Condition = ColumnElement[bool]
 """What a statement's WHERE holds. Modules that write no SQL take it, and rows, from here."""
@@ -90,7 +91,11 @@ class Database:
     def autocommit(self) -> Iterator[Connection]:
         """Run statements that commit each by itself: one round trip where one is enough."""
         with self._translated(), self.engine.connect() as connection:
-            yield connection.execution_options(**self._autocommit_options())
+            try:
+                yield connection.execution_options(**self._autocommit_options())
+            except BaseException:
+                _close_cursor(connection)
+                raise
 
     def _autocommit_options(self) -> dict[str, Any]:
         if self.dialect == "sqlite":
@@ -198,6 +203,7 @@ def _make_sqlite(url: URL, pool_size: int) -> Engine:
     )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "before_cursor_execute", _note_cursor)
     return engine
 
 
@@ -228,6 +234,19 @@ def _begin_sqlite(connection: Connection) -> None:
     # IMMEDIATE takes the write lock at once: a transaction that read first could not wait for it.
     if not connection.get_execution_options().get(_AUTOCOMMIT):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _note_cursor(connection: Connection, cursor: sqlite3.Cursor, *_rest: object) -> None:
+    connection.info[_CURSOR] = cursor
+
+
+def _close_cursor(connection: Connection) -> None:
+    # A signal or a time limit may come between an UPDATE … RETURNING and its row. Until the cursor
+    # is gone SQLite keeps its lock, and with it, as long as anybody has the traceback, all writers.
+    if not connection.invalidated:
+        cursor = connection.info.pop(_CURSOR, None)
+        if cursor is not None:
+            cursor.close()
 
 
 def _forget_all() -> None:

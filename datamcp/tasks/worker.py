@@ -8,9 +8,10 @@ of it. The end is written to the ledger as soon as the code has ended, before Ce
 import json
 from asyncio import CancelledError
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from billiard.common import terminate_handler_fired
 from billiard.einfo import ExceptionInfo
@@ -179,10 +180,10 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
         canvas starts otherwise (protocol R12).
         """
         value, outcome = self._run(attempt, args, kwargs)
+        if isinstance(attempt.predicate, SystemExit):
+            self._leave(attempt, outcome)
         execution = attempt.execution or self._finish(attempt.delivery, outcome)
         attempt.execution = execution
-        if isinstance(attempt.predicate, SystemExit):
-            raise attempt.predicate
         if execution is None:
             raise LeftToLedger(self.state_of(attempt.delivery.task_id))
         if execution.state is State.CANCELLED and not isinstance(outcome, Cancel):
@@ -266,6 +267,12 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             case None:
                 return float(self.default_retry_delay or 0), None
         return float(when), None
+
+    def _leave(self, attempt: Attempt, outcome: Outcome) -> NoReturn:
+        """Give the task back, and end, as a signal asked of this process."""
+        with suppress(BackendUnavailable):  # else the worker gives it back once we are gone
+            attempt.execution = self.executor.finish(attempt.delivery, outcome)
+        raise attempt.predicate
 
     def _finish(self, delivery: Delivery, outcome: Outcome) -> Execution | None:
         try:

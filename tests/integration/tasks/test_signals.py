@@ -43,6 +43,25 @@ def test_a_signal_to_the_whole_group_gives_tasks_back(installed: Installation) -
     assert [(result.data, result.attempt) for result in results] == [("done", 1)] * 2
 
 
+def test_a_signal_may_come_while_the_ledger_is_written(installed: Installation) -> None:
+    """What a signal cut short holds no lock: the way out is through the same file."""
+    tasks = installed.runtime.tasks
+    for _ in range(3):
+        worker = installed.start_worker("lab")
+        gates = [installed.gate() for _ in range(2)]
+        ids = [
+            tasks.enqueue(Task(task_type="lab.until_cancelled", parameters={"gate": str(gate)}))
+            for gate in gates
+        ]
+        for gate in gates:
+            gate.await_arrival()
+        os.killpg(worker.pid, signal.SIGTERM)
+        assert worker.wait(SOON) is not None
+        assert {tasks.status(task_id).state for task_id in ids} <= WAITING
+        assert all(tasks.cancel(task_id) for task_id in ids)
+    assert "delayed" not in installed.logs()
+
+
 def test_a_task_that_is_terminated_is_cancelled(installed: Installation) -> None:
     """The command of Celery's that ends the process of a task, by a signal."""
     installed.start_worker("lab")
