@@ -138,6 +138,22 @@ def test_a_module_must_have_its_form(wrong: str) -> None:
         AgentConfig(module=wrong)
 
 
+@pytest.mark.parametrize("wrong", ["a.b:C", "a..b", "a-b", "", "a b", "a.b\n"])
+def test_a_module_with_tasks_must_have_its_form(wrong: str) -> None:
+    """It is `package.module` and nothing else."""
+    with pytest.raises(ValidationError):
+        AgentConfig(tasks=(wrong,))
+
+
+def test_an_agent_type_has_a_class_or_tasks() -> None:
+    """Exactly one of them."""
+    assert AgentConfig(tasks=("a.b", "c")).module is None
+    with pytest.raises(ValidationError, match="must not be set beside tasks"):
+        AgentConfig(module="a.b:C", tasks=("a.b",))
+    with pytest.raises(ValidationError, match="is missing"):
+        AgentConfig()
+
+
 def test_a_boolean_is_no_number() -> None:
     """`timeout: yes` is an error and not one second."""
     with pytest.raises(ValidationError, match="must not be a boolean"):

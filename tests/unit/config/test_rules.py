@@ -114,6 +114,26 @@ def test_an_agent_type_may_not_take_a_process_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "at_fault"),
+    [
+        (["celery"], ["celery"], {"agents.b.queues"}),
+        (["b"], [], {"agents.a.queues"}),
+        (["pipelines"], [], {"agents.a.queues"}),
+        (["a"], [], {"agents.a.queues"}),
+        (["celery", "urgent"], ["slow"], set()),
+    ],
+)
+def test_a_queue_is_served_by_one_type(
+    one: list[str], other: list[str], at_fault: set[str]
+) -> None:
+    """A worker of another type would throw away what it does not know."""
+    agents = {
+        name: {"module": "a.b:C", "queues": queues} for name, queues in (("a", one), ("b", other))
+    }
+    assert broken(agents=agents).keys() == at_fault
+
+
+@pytest.mark.parametrize(
     ("path", "value", "is_secret"),
     [
         (("broker", "url"), "redis://:pw@h", True),
