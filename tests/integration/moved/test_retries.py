@@ -1,3 +1,4 @@
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,7 +28,9 @@ def test_a_task_is_made_again_by_the_book(project: Moved) -> None:
     assert outcome(project, answer.id) == (State.SUCCEEDED, 3, 4)
     again = ["retry:ConnectionError"]
     expected = ["start:0", *again, "start:1", *again, "start:2", "success:after", "2"]
-    eventually(lambda: words_in(path) == [*expected, "return:SUCCESS"], timeout=SOON)
+    # The next attempt may begin on another slot before the hook of the last one has run.
+    wanted = Counter([*expected, "return:SUCCESS"])
+    eventually(lambda: Counter(words_in(path)) == wanted, timeout=SOON)
 
 
 def test_attempts_run_out(project: Moved) -> None:
