@@ -18,6 +18,7 @@ from datamcp.config.loader import load
 from datamcp.config.text import set_variable
 from datamcp.dashboard.access import Door, require_login
 from datamcp.errors import ConfigError, DatamcpError
+from datamcp.infra import threads
 from datamcp.infra.celery import nodename
 from datamcp.naming import did_you_mean
 from datamcp.tasks.celery_app import LedgerCelery
@@ -104,6 +105,7 @@ def _choose(app: LedgerCelery, context: click.Context, agent: str | None) -> Non
         settings = runtime.config.agents[agent]
         app.conf.worker_concurrency = settings.concurrency
         app.conf.worker_pool = settings.pool
+    threads.install()
 
 
 def _prepare_worker(instance: Any = None, **_fields: Any) -> None:

@@ -1,0 +1,52 @@
+"""Celery's pool of threads, whose worker learns at once that a thread is free again.
+
+A worker takes no message while all its slots are busy (protocol R5), and looks for the next one
+when something wakes its event loop. A child process does that with its result; a thread of Celery
+5.7's own pool ends in silence, so that the next message waits for some timer of the loop.
+"""
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+from celery.concurrency import ALIASES
+from celery.concurrency.thread import TaskPool
+
+_ANYTHING = b"\0"
+_MUCH = 4096  # bytes
+
+
+def install() -> None:
+    """Make this the pool that Celery calls `threads`, in this process."""
+    ALIASES["threads"] = f"{__name__}:WakingTaskPool"
+
+
+class WakingTaskPool(TaskPool):  # type: ignore[misc]
+    """Wakes the event loop whenever a task has ended."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pool, and the pair of sockets through which it wakes the loop."""
+        super().__init__(*args, **kwargs)
+        self._ear, self._mouth = socket.socketpair()
+        self._ear.setblocking(False)
+        self._mouth.setblocking(False)
+
+    def register_with_event_loop(self, loop: Any) -> None:
+        """Let the loop hear of ends; Celery calls it again for each new connection."""
+        loop.add_reader(self._ear, self._hear)
+
+    def on_apply(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a task in a thread."""
+        applied = super().on_apply(*args, **kwargs)
+        applied.f.add_done_callback(self._wake)
+        return applied
+
+    def _wake(self, _future: object) -> None:
+        with suppress(
+            BlockingIOError
+        ):  # so many are waiting to be heard that one more adds nothing
+            self._mouth.send(_ANYTHING)
+
+    def _hear(self) -> None:
+        with suppress(BlockingIOError):
+            self._ear.recv(_MUCH)
