@@ -1,5 +1,6 @@
 """Our side: datamcp as it is shipped, on one ledger; and plain canvases through its app."""
 
+import gc
 import json
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
@@ -157,6 +158,7 @@ class Datamcp:
 
     def close(self) -> None:
         """Close connections."""
+        gc.collect()  # results unsubscribe as they go, for which Redis must be there
         self.runtime.close()
 
 
@@ -177,7 +179,7 @@ class DatamcpCanvas(Datamcp):
         canvas = canvas_of(app, lambda number: noop.si(number=number), layers)
 
         def run() -> None:
-            found = canvas.apply_async().get(timeout=PATIENCE)
+            found = canvas.apply_async().get(timeout=PATIENCE, propagate=False)  # as the rival
             if found != last_of(layers):
                 raise WrongResultError(f"{self.name}: the canvas resulted in {str(found)[:200]}")
 
