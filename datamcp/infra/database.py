@@ -6,6 +6,7 @@ socket. Driver errors that mean "not there" become BackendUnavailable.
 
 import os
 import select
+import signal
 import sqlite3
 import weakref
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ _BUSY_TIMEOUT = 15.0  # seconds that SQLite waits for another writer
 _WAL_TRIES = 300  # in that time
 _CONNECT_TIMEOUT = 5  # seconds
 _AUTOCOMMIT = "datamcp_autocommit"
-_CURSOR = "datamcp_cursor"
+_DISTURBING = {signal.SIGTERM, signal.SIGUSR1}  # a pool's: end the process; its time is up
 
 Condition = ColumnElement[bool]
 """What a statement's WHERE holds. Modules that write no SQL take it, and rows, from here."""
@@ -84,18 +85,14 @@ class Database:
         Raises BackendUnavailable if the database does not answer. A commit whose answer is lost
         raises it too: whether it took place is then not known (protocol R2).
         """
-        with self._translated(), self.engine.begin() as connection:
+        with _undisturbed(), self._translated(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """Run statements that commit each by itself: one round trip where one is enough."""
-        with self._translated(), self.engine.connect() as connection:
-            try:
-                yield connection.execution_options(**self._autocommit_options())
-            except BaseException:
-                _close_cursor(connection)
-                raise
+        with _undisturbed(), self._translated(), self.engine.connect() as connection:
+            yield connection.execution_options(**self._autocommit_options())
 
     def _autocommit_options(self) -> dict[str, Any]:
         if self.dialect == "sqlite":
@@ -124,6 +121,20 @@ class Database:
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose(close=False)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let a signal wait for the end of the block, if its handler raises an exception here.
+
+    Between an UPDATE … RETURNING and its row, SQLite holds its lock. What has the cursor is then in
+    the traceback, and as long as anybody has that, nobody can write.
+    """
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _DISTURBING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def parse(url: str) -> URL:
@@ -203,7 +214,6 @@ def _make_sqlite(url: URL, pool_size: int) -> Engine:
     )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
-    event.listen(engine, "before_cursor_execute", _note_cursor)
     return engine
 
 
@@ -234,19 +244,6 @@ def _begin_sqlite(connection: Connection) -> None:
     # IMMEDIATE takes the write lock at once: a transaction that read first could not wait for it.
     if not connection.get_execution_options().get(_AUTOCOMMIT):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _note_cursor(connection: Connection, cursor: sqlite3.Cursor, *_rest: object) -> None:
-    connection.info[_CURSOR] = cursor
-
-
-def _close_cursor(connection: Connection) -> None:
-    # A signal or a time limit may come between an UPDATE … RETURNING and its row. Until the cursor
-    # is gone SQLite keeps its lock, and with it, as long as anybody has the traceback, all writers.
-    if not connection.invalidated:
-        cursor = connection.info.pop(_CURSOR, None)
-        if cursor is not None:
-            cursor.close()
 
 
 def _forget_all() -> None:
