@@ -41,6 +41,16 @@ _SHOWS = {
         re.IGNORECASE,
     ),
 }
+_PROMISES = {
+    Answer.REASON: re.compile(
+        r"\b(?:why|reasons?|causes?|caused|background|because|how it came|warum|gründe|ursachen?"
+        r"|pourquoi|raisons?|porqué|causas?)\b",
+        re.IGNORECASE,
+    ),
+    Answer.DATE: re.compile(
+        r"\b(?:when|dates?|timeline|chronology|history|schedule)\b", re.IGNORECASE
+    ),
+}
 KIND_BONUS = 0.25  # of the weight of all terms, for a sentence of the kind that is asked for
 BEFORE = 0.6  # of a term's weight, if only the sentence before has it
 ABOVE = 0.3  # of a term's weight, if only a heading above has it
@@ -80,6 +90,16 @@ def weighed(
         found.append(Weighed(number, sentence, score))
         before = own
     return found
+
+
+def promised(question: Question, headings: Sequence[str]) -> bool:
+    """Tell whether a heading promises the kind of answer that is asked for: `Why it fell`."""
+    return any(
+        pattern.search(heading)
+        for kind, pattern in _PROMISES.items()
+        if kind in question.asks
+        for heading in headings
+    )
 
 
 def _best(matcher: Matcher, text: str) -> dict[int, float]:

@@ -47,7 +47,7 @@ _ASKS = {
     ),
     Answer.NUMBER: (
         r"how (?:many|much|high|low|far|long|old|large|big|tall|deep|wide|fast|heavy|often|hot|cold"
-        r"|expensive|strong|steep)|(?:what|which) (?:\w+ ){0,2}?(?:percentage|number|price|size"
+        r"|expensive|strong|steep)|(?:what|which) (?:\w+ ){0,3}?(?:percentage|number|price|size"
         r"|amount|rate|share|height|length|depth|weight|population|temperature|speed|cost|level)"
         r"|wie ?viele?|wie (?:hoch|lang|groß|alt|weit|teuer|oft|tief|schnell)|combien|cuánt[oa]s?"
         r"|quant[oiae]|hoeveel|hur (?:många|mycket)|hvor (?:mange|meget|mye)|ile|сколько"
@@ -146,7 +146,8 @@ def _words(text: str) -> Iterator[_Word]:
 
 
 def _is_stop(word: _Word, stops: frozenset[str]) -> bool:
-    return not word.whole and (word.piece in stops or word.surface.lower() in stops)
+    is_whole_stop = not word.piece.isupper() and word.surface.lower() in stops
+    return word.piece in stops or is_whole_stop
 
 
 def _joined(words: Sequence[_Word]) -> dict[str, tuple[str, ...]]:

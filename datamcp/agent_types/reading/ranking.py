@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datamcp.agent_types.reading.bm25 import idf, normalized, saturated
-from datamcp.agent_types.reading.evidence import Weighed, weighed
+from datamcp.agent_types.reading.evidence import Weighed, promised, weighed
 from datamcp.agent_types.reading.index import Candidate, Index
 from datamcp.agent_types.reading.matching import Match
 
@@ -30,6 +30,7 @@ ORDERED = 0.25  # of the mean idf of two terms that stand together as in the que
 NEAR = 0.1  # of two terms that stand near each other
 WINDOW = 8  # words that are near
 EVIDENCE = 0.6  # of the sum of all weights, for a sentence that has all
+PROMISE = 0.15  # of the sum of all weights, for a heading that promises the kind of answer
 PHRASE = 1.0  # of the sum of all weights
 FOREIGN = 0.8  # of the score, which a passage in another language than the question's keeps
 DEPTH = 200  # passages whose words are looked at more closely
@@ -111,6 +112,8 @@ def _looked_at(
     )
     best = max((one.score for one in sentences), default=0.0)
     score += EVIDENCE * total * best + _together(index, candidate, weights)
+    if promised(index.question, candidate.passage.headings[1:]):
+        score += PROMISE * total
     if patterns:
         text = f"{candidate.passage.text}\n{' '.join(candidate.passage.headings)}"
         score += PHRASE * total * sum(bool(one.search(text)) for one in patterns) / len(patterns)

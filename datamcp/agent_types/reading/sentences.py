@@ -16,7 +16,7 @@ _AFTER = re.compile(r"\s*[\"'“‘«(\[]*(\S{1,40})")  # noqa: RUF001
 
 _NEVER_LAST_WORDS = """
 mr mrs ms dr prof st mt ft gen col maj capt lt cpl sgt rev hon pres gov sen rep messrs mme mlle
-fig figs no nos nr vol vols pp ch sec art eq ref refs cf vs viz al ed eds e.g i.e approx ca circa
+fig figs no nos nr vol vols p pp ch sec art eq ref refs cf vs viz al ed eds e.g i.e approx ca circa
 est bzw z.b d.h u.a usw. hr fr bspw vgl sog ggf inkl p.ex ej pág núm sr sra dra av avda op cit
 cap tab abb s. seit
 """

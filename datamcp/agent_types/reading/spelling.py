@@ -13,7 +13,7 @@ from datamcp.agent_types.reading.words import pieces, surfaces
 _SHORTEST = 4  # letters; shorter words are near too many others
 _LONG = 8  # letters from which two may be wrong
 _MOST = 3  # words for one term
-_SHORTEST_PART = 3
+_SHORTEST_FIRST, _SHORTEST_LAST = 2, 4  # letters of the parts of a compound
 _SHORTEST_START = 5
 _JOINTS = ("", "s", "es", "n", "en")  # what German and Dutch put between the parts of a word
 
@@ -55,12 +55,12 @@ def _near(word: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def _parts(word: str, known: frozenset[str]) -> tuple[str, ...]:
-    for at in range(len(word) - _SHORTEST_PART, _SHORTEST_PART - 1, -1):
+    for at in range(len(word) - _SHORTEST_LAST, _SHORTEST_FIRST - 1, -1):
         first, last = word[:at], word[at:]
         if last in known:
             for joint in _JOINTS:
                 stem = first.removesuffix(joint)
-                if len(stem) >= _SHORTEST_PART and stem in known:
+                if len(stem) >= _SHORTEST_FIRST and stem in known:
                     return (stem, last)
     return ()
 

@@ -85,7 +85,7 @@ cost price charge fee expense|pay payment salary wage|money fund cash capital fi
 job work employment occupation profession career|company firm business corporation enterprise
 employee worker staff personnel|boss manager head chief director leader|leader head ruler chief
 king monarch ruler sovereign emperor|war conflict battle fighting|fight battle combat
-attack assault strike raid invade|win victory triumph defeat beat|lose defeat loss
+attack assault strike raid invade|invade march enter occupy|win victory triumph defeat beat|lose defeat loss
 kill murder assassinate slay|die perish killed|sick ill disease illness|doctor physician
 medicine drug medication|cure treat treatment remedy therapy|child kid boy girl|baby infant newborn
 car automobile vehicle|ship boat vessel steamer|steamship steamer steamboat|harbour harbor port dock quay|harbor harbour

@@ -107,7 +107,7 @@ def without_accents(word: str) -> str:
 
 def _parted(word: str) -> list[str]:
     if _THOUSANDS.fullmatch(word):
-        return [word.replace(",", "")]
+        return [_number(word.replace(",", ""))]
     if date := _ISO_DATE.fullmatch(word):
         month = int(date[2])
         named = [_MONTHS[month - 1]] if 1 <= month <= 12 else []
