@@ -77,7 +77,8 @@ def _figures(
 
 def _summary(question: str, summary: dict[str, Any]) -> Text:
     """Return what the documents say, each sentence with the number of the document it is from."""
-    numbers = {source["source"]: place for place, source in enumerate(summary["sources"], start=1)}
+    sources = [source["source"] for source in summary["sources"] if source["is_cited"]]
+    numbers = {source: place for place, source in enumerate(sources, start=1)}
     said = " ".join(f"{one['text']} [{numbers[one['source']]}]" for one in summary["sentences"])
     cited = [f"\n[{place}] {source}" for source, place in numbers.items()]
     return Text.assemble((question, "bold"), "\n\n", said, "\n", *cited)

@@ -21,6 +21,7 @@ _PAGES = [
     "docs/how-to/deploying.md",
     "docs/how-to/market.md",
     "docs/how-to/agents.md",
+    "docs/how-to/research.md",
     "docs/how-to/moving-from-celery.md",
 ]
 """The pages with examples, the longest first."""
