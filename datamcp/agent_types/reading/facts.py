@@ -81,7 +81,7 @@ def _cut(limit: int, count: int) -> Iterator[str]:
 
 def _label(names: tuple[str, ...]) -> Iterator[str]:
     if names:
-        yield f"**{': '.join(inline(name) for name in names)}**"
+        yield f"**{': '.join(inline(name) or '(no name)' for name in names)}**"
         yield ""
 
 
