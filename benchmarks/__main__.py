@@ -39,7 +39,7 @@ _file = click.Path(path_type=Path, dir_okay=False)
     type=click.FloatRange(0),
     default=0.0,
     metavar="SECONDS",
-    help="Wait so long for a busy machine to calm down, before each round of a scenario.",
+    help="On a busy machine: wait so long for quiet, and repeat what was disturbed.",
 )
 @click.option("--broker-url", help="A broker (redis:// and empty, or amqp://) instead of our own.")
 @click.option("--database-url", help="A PostgreSQL whose user may make databases.")

@@ -16,8 +16,10 @@ from sqlalchemy import make_url
 from benchmarks.commits import connect
 from benchmarks.servers import Servers
 
-_LOOK = 0.5  # seconds
-_QUIET = 0.25  # CPUs in use
+QUIET = 0.35
+"""CPUs that other processes may use while a figure is taken in quiet."""
+
+_LOOK = 0.3  # seconds
 
 _PACKAGES = (
     "celery",
@@ -50,14 +52,13 @@ def load() -> list[float]:
     return [round(value, 2) for value in os.getloadavg()]
 
 
-def wait_for_quiet(patience: float) -> None:
-    """Wait until other processes leave the machine alone, at most so many seconds.
+def wait_for_quiet(deadline: float) -> None:
+    """Wait until other processes leave the machine alone, at most until a monotonic instant.
 
-    To be called while our own are idle: it is all that runs which counts.
+    To be called while our own are idle: all that runs counts.
     """
-    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        if psutil.cpu_percent(interval=_LOOK) * (os.cpu_count() or 1) / 100 < _QUIET:
+        if psutil.cpu_percent(interval=_LOOK) * (os.cpu_count() or 1) / 100 < QUIET:
             return
 
 

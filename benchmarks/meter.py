@@ -55,6 +55,11 @@ class Meter:
         self._host = host
         self._servers = servers
 
+    @property
+    def others(self) -> float:
+        """CPUs that strangers have used in the stretches so far."""
+        return self.usage.cpu.get("others", 0.0) / max(self.usage.elapsed, 1e-9)
+
     @contextmanager
     def section(self) -> Iterator[None]:
         """Add what is used while the block runs."""

@@ -20,8 +20,10 @@ class Side:
     p95: list[float] = field(default_factory=list)
     """Seconds of a lap, in a scenario of many laps."""
     cpu: dict[str, float] = field(default_factory=dict)
-    """CPU seconds per task, by who used them, over all rounds; `others` are strangers, as a
-    share of one core."""
+    """CPU seconds per task, by who used them, mean of all rounds; `others` are the CPUs that
+    strangers used meanwhile."""
+    repeated: int = 0
+    """Rounds that were played again because other processes disturbed them."""
     requests: dict[str, float] = field(default_factory=dict)
     """Requests per task, counted in a round apart."""
     profile: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)

@@ -55,7 +55,9 @@ def rows_of(outcome: Outcome, found: Found) -> list[Row]:
 
 def heading(found: Found) -> str:
     """Return a scenario's title, with what is compared and the target."""
-    return f"{found.title}: {_unit(found)}; target: {found.measure} {found.target}"
+    note = f" ({found.note})" if found.note else ""
+    what = f"{found.title}{note}: {found.size} tasks a round, {_unit(found)}"
+    return f"{what}; target: {found.measure} {found.target}"
 
 
 # On a terminal.
@@ -175,6 +177,9 @@ def facts(outcome: Outcome) -> Iterator[str]:
     yield f"Servers: {_pairs(machine['servers'])}"
     yield f"Packages: {_pairs(machine['packages'])}; hiredis in use: {machine['hiredis_in_use']}"
     yield f"Workers: one a side, {outcome.slots} slots"
+    repeated = sum(side.repeated for found in outcome.scenarios for side in found.sides.values())
+    if repeated:
+        yield f"Repeated, as other processes disturbed them: {repeated} rounds of one side"
     for ledger, spread in _commits(outcome).items():
         yield f"One commit on {ledger}: {_milliseconds(spread)}"
     for pool, rates in outcome.calibration.items():

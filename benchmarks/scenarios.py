@@ -36,6 +36,11 @@ class Size:
         """How many tasks that is, without what one side alone needs."""
         return self.count * max(sum(self.layers), 1)
 
+    def __str__(self) -> str:
+        """Return what a round is, as it is shown."""
+        runs = "run" if self.count == 1 else "runs"
+        return f"{self.count} {runs} of {sum(self.layers)}" if self.layers else f"{self.count}"
+
 
 Laps = Sequence[float]
 Play = Callable[[Rival, Size, Meter], Laps]
@@ -198,7 +203,7 @@ SCENARIOS = (
         name="enqueue",
         title="enqueue, one at a time",
         play=enqueue,
-        size=Size(1000),
+        size=Size(500),
         quick=Size(50),
         target=Target(Measure.RATE_LESS_COMMIT, 1.0),
         is_rate=True,
@@ -207,16 +212,17 @@ SCENARIOS = (
         name="enqueue-many",
         title="enqueue many",
         play=enqueue_many,
-        size=Size(1000),
+        size=Size(500),
         quick=Size(50),
         target=Target(Measure.RATE, 10.0),
         is_rate=True,
+        note="a side without a bulk call sends one by one",
     ),
     Scenario(
         name="drain",
         title="drain no-ops, prefork",
         play=drain,
-        size=Size(3000),
+        size=Size(1500),
         quick=Size(200),
         target=Target(Measure.RATE, 0.9),
         is_rate=True,
@@ -226,7 +232,7 @@ SCENARIOS = (
         title="drain no-ops, threads",
         play=drain,
         pool="threads",
-        size=Size(3000),
+        size=Size(1500),
         quick=Size(200),
         target=Target(Measure.RATE, 0.9),
         is_rate=True,
@@ -235,7 +241,7 @@ SCENARIOS = (
         name="call",
         title="enqueue → result, one at a time",
         play=call,
-        size=Size(300),
+        size=Size(200),
         quick=Size(20),
         target=Target(Measure.EXTRA_COMMITS, 3.0),
     ),
@@ -243,7 +249,7 @@ SCENARIOS = (
         name="chain",
         title="chain of 50",
         play=run_layers,
-        size=Size(5, _CHAIN),
+        size=Size(3, _CHAIN),
         quick=Size(1, (1,) * 10),
         target=Target(Measure.WALL, 1.0),
     ),
@@ -251,7 +257,7 @@ SCENARIOS = (
         name="layers",
         title="10 x 10 fully connected layers",
         play=run_layers,
-        size=Size(3, _LAYERS),
+        size=Size(2, _LAYERS),
         quick=Size(1, (3,) * 3),
         target=Target(Measure.WALL, 1.0),
     ),
