@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from datamcp.agent_types.reading.markup import inline
+from datamcp.agent_types.reading.markup import inline, paragraph
 
 Lines = tuple[int, int]
 
@@ -41,7 +41,7 @@ class Citations:
         """Yield a line for each document: its number, its title, its path, and the places in it."""
         for number, (path, cited) in enumerate(self._cited.items(), start=1):
             places = [*_lines(sorted(cited.lines)), *_pages(sorted(cited.pages))]
-            yield ", ".join([f"{number}. {inline(cited.title)}: {inline(path)}", *places])
+            yield ", ".join([f"{number}. {paragraph(cited.title)}: {inline(path)}", *places])
 
 
 def _lines(ranges: Sequence[Lines]) -> Iterator[str]:

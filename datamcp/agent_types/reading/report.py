@@ -120,7 +120,7 @@ class ReportText:
             where = ", ".join(
                 filter(None, (inline(source.path), link(source.url) if source.url else ""))
             )
-            told = ": ".join(filter(None, (inline(source.title), where)))
+            told = ": ".join(filter(None, (paragraph(source.title), where)))
             yield f"- {told}{f'. {inline(source.note)}' if source.note else ''}"
 
 
