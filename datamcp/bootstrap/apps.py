@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -42,9 +42,24 @@ def command_line_app() -> LedgerCelery:
         refuse(error)
     app.cautions = loaded.warnings
     context = click.get_current_context(silent=True)
-    if context is not None and context.invoked_subcommand == "flower":
-        _install_flower(app)
+    match None if context is None else context.invoked_subcommand:
+        case "flower":
+            _install_flower(app)
+        case "call":
+            app.send_task = _telling(app.send_task)  # type: ignore[method-assign]  # of this one
     return app
+
+
+def _telling(send: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that ends the process with one line where the ledger refuses a task."""
+
+    def told(*args: Any, **options: Any) -> Any:
+        try:
+            return send(*args, **options)
+        except DatamcpError as error:
+            refuse(error)
+
+    return told
 
 
 def worker_app(agent: str) -> LedgerCelery:

@@ -10,12 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from celery import Celery, _state
-from celery.result import AsyncResult
 
 from datamcp.clock import Clock, SystemClock
 from datamcp.errors import BackendUnavailable, Problem, TaskError
 from datamcp.tasks import attempt as attempts
-from datamcp.tasks.attempt import Again, Attempt, unawaited
+from datamcp.tasks.attempt import Again, Attempt
 from datamcp.tasks.call import (
     instant,
     limits_of_call,
@@ -30,6 +29,7 @@ from datamcp.tasks.ledger import Hint, Inserted
 from datamcp.tasks.ports import TaskType
 from datamcp.tasks.publish import HINT, broker_errors, canvas_of, limits_of, transport_of
 from datamcp.tasks.queues import DEFAULT, broker_priority
+from datamcp.tasks.result import LedgerResult
 from datamcp.tasks.settle import Settler
 from datamcp.tasks.states import State
 from datamcp.tasks.task import Task
@@ -46,16 +46,6 @@ LEDGERED_BUILT_INS = frozenset(
 _BUILT_IN = "celery."
 
 NO_BROKER = "none is configured; set DATAMCP_BROKER__URL, such as redis://127.0.0.1:6379/0"
-
-
-class LedgerResult(AsyncResult):  # type: ignore[misc]
-    """Celery's result, which does not subscribe to what nobody awaits.
-
-    A group makes one promise for each member, and each would be a subscription in Redis.
-    """
-
-    def then(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102  Celery's method
-        return None if unawaited.get() else super().then(*args, **kwargs)
 
 
 class LedgerCelery(Celery):  # type: ignore[misc]
@@ -305,7 +295,7 @@ class LedgerCelery(Celery):  # type: ignore[misc]
 
     def _result(self, task_id: str, options: Mapping[str, Any]) -> Any:
         result = (options.get("result_cls") or self.AsyncResult)(task_id)
-        result.ignored = bool(options.get("ignore_result"))
+        result.ignored, result.is_plain = bool(options.get("ignore_result")), True
         return result
 
     def _due(self, options: Mapping[str, Any]) -> datetime | None:

@@ -12,6 +12,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from datamcp.clock import Clock
 from datamcp.errors import TaskError
+from datamcp.infra.database import Row
 from datamcp.processors.processor import Output, ProcessingResult
 from datamcp.storage.artifacts import ArtifactStore, Workspace
 from datamcp.storage.roots import AllowedRoots
@@ -88,6 +89,10 @@ class Executor:
             return None
         self._telemetry.emit("task.claimed", task_id=claimed.task_id, attempt=claimed.attempt)
         return claimed
+
+    def row_of(self, task_id: str) -> Row[Any] | None:
+        """Return the whole row of a task; None if there is no such task."""
+        return self._ledger.get(task_id)
 
     def state_of(self, task_id: str) -> State | None:
         """Return what the ledger says of a task; None if there is no such task."""

@@ -204,25 +204,6 @@ def test_a_call_that_ends_outside_of_a_process_is_answered(installed: Installati
         fatal.get(timeout=SOON * 2)
 
 
-def test_celery_call_writes_the_ledger(installed: Installation) -> None:
-    """The command prints the id, under which our commands know the task."""
-    celery = ("-m", "celery", "-A", "datamcp")
-    task_id = python(
-        installed, *celery, "call", "bench.add", "--args", "[1]", "--kwargs", '{"b": 4}'
-    )
-    assert installed.runtime.tasks.result(task_id, timeout=SOON).data == 5
-    assert json.loads(python(installed, *celery, "result", task_id).strip()) == 5
-
-
-def test_celery_inspect_shows_what_is_registered(installed: Installation) -> None:
-    """Celery's own tools see the task types under their names."""
-    printed = python(
-        installed, "-m", "celery", "-A", "datamcp", "inspect", "registered", "--json", "-t", "3"
-    )
-    registered = {name for names in json.loads(printed).values() for name in names}
-    assert {"bench.add", "lab.echo"} <= registered
-
-
 def test_a_foreign_program_can_send_a_chain(installed: Installation) -> None:
     """Its messages are adopted one by one."""
     with foreign_app(installed) as foreign:
