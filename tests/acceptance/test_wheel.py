@@ -59,7 +59,9 @@ def test_the_wheel_holds_the_library_its_configuration_and_its_data(wheel: Path)
         path.relative_to(REPOSITORY / "config") for path in REPOSITORY.glob("config/**/*.yaml")
     }
     assert {f"datamcp/config/shipped/{path}" for path in config} <= names
-    assert {f"datamcp/data/{path.name}" for path in DATA.iterdir()} <= names
+    assert {
+        f"datamcp/data/{path.relative_to(DATA)}" for path in DATA.rglob("*") if path.is_file()
+    } <= names
     assert "datamcp/py.typed" in names
 
 
