@@ -26,7 +26,9 @@ _SHOWS = {
         r"|\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b|\b\d{1,2}:\d\d\b|\bjahrhundert\b|\bsiècle\b",
         re.IGNORECASE,
     ),
-    Answer.NUMBER: re.compile(rf"(?<![\w-])\d[\d.,:]*|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE),
+    Answer.NUMBER: re.compile(  # a bare year is none
+        rf"(?<![\w-])(?!(?:1[6-9]|20)\d\d\b)\d[\d.,:]*|\b(?:{_NUMBER_WORDS})\b", re.IGNORECASE
+    ),
     Answer.PERSON: re.compile(r"(?<=[\w,;:] )[^\W\d_a-zà-ÿ][^\W\d_A-Z]+|\b[A-Z][a-z]+ [A-Z][a-z]+"),
     Answer.PLACE: re.compile(
         r"\b(?:in|at|near|from|to|into|across|through|of|outside|around|off|à|en|au|bei|nach|aus)"

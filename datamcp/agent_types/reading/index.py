@@ -55,7 +55,8 @@ class Index:
     """What was counted: for all passages and documents, and for those with a term in detail.
 
     `having` tells for each term how many passages have it, `near` how many have at least a word that
-    may stand for it, `documents_having` how many documents do.
+    may stand for it, `documents_having` how many documents do, and `is_met` whether anything at all
+    has it, a heading or a title, too.
     """
 
     question: Question
@@ -66,6 +67,7 @@ class Index:
     having: list[int] = field(default_factory=list)
     near: list[int] = field(default_factory=list)
     documents_having: list[int] = field(default_factory=list)
+    is_met: list[bool] = field(default_factory=list)
     matchers: dict[str, Matcher] = field(default_factory=dict)
 
 
@@ -76,6 +78,7 @@ def indexed(
     index = Index(question)
     size = len(question.terms)
     index.having, index.near, index.documents_having = [0] * size, [0] * size, [0] * size
+    index.is_met = [False] * size
     for document in documents:
         _add(index, document, similar)
     return index
@@ -93,6 +96,7 @@ def _add(index: Index, document: Document, similar: Similar | None) -> None:
     for candidate in _candidates(index, entry, matcher):
         for term, count in enumerate(candidate.body):
             entry.body[term] += count
+            index.is_met[term] |= bool(count or candidate.headings[term] or entry.title[term])
         index.candidates.append(candidate)
     for term in range(size):
         index.documents_having[term] += entry.body[term] + entry.title[term] >= OWN

@@ -46,9 +46,14 @@ class Ranked:
 
 
 def term_weights(index: Index) -> list[float]:
-    """Return what each term is worth: its idf, and less for one that says little."""
+    """Return what each term is worth: its idf, less for one that says little.
+
+    One that nothing has tells nothing apart.
+    """
     return [
         term.weight * idf(index.having[number] or index.near[number], index.passages)
+        if index.is_met[number]
+        else 0.0
         for number, term in enumerate(index.question.terms)
     ]
 

@@ -23,7 +23,7 @@ def similar(index: Index) -> Similar:
     lost = [
         (number, term.word)
         for number, term in enumerate(index.question.terms)
-        if not index.near[number] and not any(entry.title[number] for entry in index.entries)
+        if not index.is_met[number]
     ]
     wanted = [(number, word) for number, word in lost if word.isalpha() and len(word) >= _SHORTEST]
     if not wanted:

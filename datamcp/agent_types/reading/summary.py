@@ -157,8 +157,10 @@ def _scores(offered: Sequence[Told], words: Sequence[Vector], *, has_question: b
     if has_question:
         bias = [one.relevance**2 * lead**0.5 for one, lead in zip(offered, bias, strict=True)]
     damping = _DAMPING_FOR_QUESTION if has_question else _DAMPING
+    # An answer may refer to what was said before; it is an answer all the same.
+    strictness = 0.5 if has_question else 1.0
     found = [
-        score * _fitness(one.sentence.text)
+        score * _fitness(one.sentence.text) ** strictness
         for score, one in zip(centrality(words, bias, damping), offered, strict=True)
     ]
     best = max(found) or 1.0
