@@ -7,6 +7,7 @@ module, belongs to that one.
 
 import importlib
 import inspect
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,11 +101,17 @@ class CeleryTasks:
             for place in self._places:
                 if place.agent_type == agent_type:
                     self._load(place)
-            return [kind for kind in self._types.values() if kind.queue == agent_type]
+            served = [kind for kind in self._types.values() if kind.queue == agent_type]
+            return sorted(served, key=lambda kind: kind.name)
 
     def known(self) -> Sequence[str]:
         """Return the names of all tasks that are imported already."""
         return tuple(self._types)
+
+    def unlisted(self, name: str) -> str:
+        """Return the module of a task that is declared, but in no module that is listed."""
+        task = self._app.tasks.get(name)
+        return "" if task is None else str(task.__module__)
 
     def _likely(self, name: str) -> list[Place]:
         """Return all places: those that the name begins with first, the nearest of them first."""
@@ -180,12 +187,13 @@ class CeleryTasks:
         return found
 
     def _take_over(self, place: Place) -> None:
-        """Bind to our app what modules have bound to an app of their own: it runs here."""
-        for other in list(_state._get_active_apps()):  # noqa: SLF001  there is no public list
-            if isinstance(other, LedgerCelery):
-                continue
-            for name, task in list(other.tasks.items()):
-                if not name.startswith("celery.") and self._owner(task) == place:
+        """Bind to our app what modules have bound to an app of their own: it runs here.
+
+        What a module has a name for is what its code calls; other apps may have copies of it.
+        """
+        for name in [name for name in sys.modules if place.holds(name)]:
+            for task in self._visible(sys.modules[name]):
+                if self._owner(task) == place and not isinstance(task.app, LedgerCelery):
                     take_over(task, self._app)
 
     def _refuse_twins(self, place: Place) -> None:

@@ -75,6 +75,9 @@ class InstalledTypes:
         return (*self.pools(), *self._more_queues)
 
     def _hint(self, owner: str, name: str) -> str:
+        module = self._celery_tasks.unlisted(name)
+        if module:
+            return f"list its module with `agents: {{TYPE: {{tasks: [{module}]}}}}`"
         _, _, capability = name.partition(".")
         # The owner alone must be near: any two names are when they share a long capability.
         agents = [one for one in self._agents.names() if did_you_mean(owner, [one])]

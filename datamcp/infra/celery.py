@@ -68,8 +68,7 @@ def settings(
         "task_queues": [_queue(name, broker_url) for name in queues],
         "task_create_missing_queues": True,
         "beat_scheduler": beat_scheduler,
-        "enable_utc": True,
-        "timezone": "UTC",
+        "enable_utc": True,  # and `timezone` is UTC where a project does not choose its own
     }
 
 

@@ -9,12 +9,12 @@ everything that is written to it. `ports` says what the engine needs of others, 
 running capability sees.
 
 `enqueue` checks, inserts and publishes. `publish` sends hints to the broker, `celery_app` does the
-same for plain Celery calls; its `control` takes them back, its `result` tells their ends. `request` is a message in a worker's
-main process, `worker` in the process that runs it: it hands it to `claim`, which asks the ledger
-whether it may start, and shows the `attempt` to the code around the user's; `execute` runs what
-was claimed, on an event loop of `loop` where it is async; `settle` ends it, and sends `soon` what
-is made again in a moment. All have `patience` with a database that is away. `watch` is what Flower
-is told of a message that came to nothing.
+same for plain Celery calls; its `control` takes them back, its `result` tells their ends. `request`
+is a message in a worker's main process, `worker` in the process that runs it: it hands it to
+`claim`, which asks the ledger whether it may start, and shows the `attempt` to the code around the
+user's; `execute` runs what was claimed, on an event loop of `loop` where it is async; `settle` ends
+it, and sends `soon` what is made again in a moment. All have `patience` with a database that is
+away. `watch` is what Flower is told of a message that came to nothing.
 
 `notify` tells that something has ended, `waiter` hears it; `answer` tells the callers of plain
 Celery calls. `reconcile` sends what is due or was lost, and asks `depths` what the broker still

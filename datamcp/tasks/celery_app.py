@@ -71,6 +71,7 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     """Whether this process is a worker of ours, in which other apps of a project give way."""
 
     _declared: frozenset[Any] = frozenset()
+    _has_ledger: bool = False
 
     @cached_property
     def AsyncResult(self) -> Any:  # noqa: D102, N802  Celery's property
@@ -258,7 +259,14 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     def _insert(self, task: Task, plain: PlainCall) -> tuple[Inserted, Hint]:
         if self.enqueuer is None:
             raise TaskError(f"{task.task_type} can't be sent: this app is not part of a runtime")
+        self._require_ledger()
         return self.enqueuer.insert(task, plain)
+
+    def _require_ledger(self) -> None:
+        """Look once whether the ledger fits, as `connect()` does."""
+        if not self._has_ledger and self.runtime is not None:
+            self.runtime.require_ledger()
+        self._has_ledger = True
 
     def _send_hint(self, hint: Hint, options: Mapping[str, Any]) -> None:
         """Send the message of a row that is committed; if the broker is away, it is sent later."""

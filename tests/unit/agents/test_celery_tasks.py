@@ -25,7 +25,7 @@ def add(x, y=0):
     """Add two numbers."""
     return x + y
 
-@shared_task(name="nightly cleanup", max_retries=None)
+@shared_task(name="shop cleanup", max_retries=None)
 def cleanup(): ...
 ''',
     "shop/mail/__init__.py": """
@@ -154,7 +154,7 @@ def test_finds_what_a_module_defines(shop: Shop) -> None:
     assert add is not None
     assert (add.queue, add.timeout, add.max_attempts) == ("legacy", 30, 5)
     assert (add.description, list(add.parameters.names)) == ("Add two numbers.", ["x", "y"])
-    cleanup = tasks.resolve("nightly cleanup")
+    cleanup = tasks.resolve(f"{shop.package} cleanup")
     assert cleanup is not None
     assert (cleanup.timeout, cleanup.max_attempts) == (None, 0)
     assert isinstance(cleanup.celery_task, LedgerTask)
@@ -181,7 +181,7 @@ def test_the_nearest_module_counts(shop: Shop) -> None:
     served = {one.name: one.queue for kind in tasks.names() for one in tasks.served_by(kind)}
     assert served == {
         shop.name("tasks.add"): "legacy",
-        "nightly cleanup": "legacy",
+        f"{shop.package} cleanup": "legacy",
         shop.name("lib.borrowed"): "legacy",
         shop.name("mail.send"): "mail",
         shop.name("mail.bulk.send_all"): "bulk",
