@@ -3,20 +3,23 @@
 
 VENV ?= .venv
 ARGS ?=
+# Processes that share the tests, and mostly wait; each has servers of its own. 0: pytest itself.
+JOBS ?= 3
 
 bin := $(VENV)/bin
 # What is installed, as stamps that are older than the files they were made from when it is stale.
 demo_stamp := $(VENV)/.installed-demo
 dev_stamp := $(VENV)/.installed-dev
+bench_stamp := $(VENV)/.installed-bench
 # Whatever the tests need includes whatever the demo needs.
 demo_ready := $(if $(wildcard $(dev_stamp)),$(dev_stamp),$(demo_stamp))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo up test bench check fmt wheel clean
+.PHONY: help demo up test bench bench-pipelines bench-schedules chaos check fmt wheel clean
 
 help:  ## Show what can be done
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: $(demo_ready)  ## Run two pipelines end to end, on servers of their own
 	@$(bin)/datamcp demo $(ARGS)
@@ -24,11 +27,20 @@ demo: $(demo_ready)  ## Run two pipelines end to end, on servers of their own
 up: $(demo_ready)  ## Start everything, and keep it running until Ctrl-C (ARGS=--detach: behind)
 	@$(bin)/datamcp up $(ARGS)
 
-test: $(dev_stamp)  ## Run the tests on real servers (ARGS="-k name" picks some)
-	@$(bin)/pytest $(ARGS)
+test: $(dev_stamp)  ## Run the tests on real servers (ARGS="-k name": some; ARGS=--thorough: all)
+	@$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(dev_stamp)  ## Measure it beside raw Celery (ARGS="--quick" to try it)
 	@$(bin)/python -m benchmarks $(ARGS)
+
+bench-pipelines: $(dev_stamp)  ## Measure its pipelines beside raw Celery (ARGS="--quick" to try it)
+	@$(bin)/python -m benchmarks.pipelines $(ARGS)
+
+bench-schedules: $(bench_stamp)  ## Measure its beat beside those of others (ARGS="--quick" to try it)
+	@$(bin)/python -m benchmarks.schedules $(ARGS)
+
+chaos: $(dev_stamp)  ## Break everything under load (SEED=, FAULTS=10000, ARGS="--only worker")
+	@$(bin)/python -m chaos --scenarios $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
 
 check: $(dev_stamp)  ## Check format, lint, types and layers
 	@$(bin)/ruff format --check .
@@ -59,6 +71,11 @@ $(demo_stamp): pyproject.toml constraints.txt | $(bin)/python
 $(dev_stamp): pyproject.toml constraints.txt | $(bin)/python
 	@echo 'Installing datamcp and what its tests need into $(VENV) ...' >&2
 	@$(install) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(bench_stamp): $(dev_stamp)
+	@echo 'Installing the schedulers that datamcp is measured beside into $(VENV) ...' >&2
+	@$(install) -c constraints.txt -e '.[bench]'
 	@touch $@
 
 # A candidate counts only if it runs: a shim on the path may have no Python behind it.

@@ -19,4 +19,7 @@ In the order data flows:
 * `machine`: the facts that a figure needs beside it.
 * `outcome`: what a run found, in and out of JSON.
 * `report`: tables for a terminal and for the page `docs/reference/benchmarks.md`.
+
+Pipelines and beats have benchmarks of their own, `pipelines` and `schedules`: `python -m
+benchmarks.pipelines`, `python -m benchmarks.schedules`.
 """

@@ -1,7 +1,6 @@
 """`python -m benchmarks`: raw Celery and datamcp side by side, in one run."""
 
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,7 +90,7 @@ def main(
 def _run(plan: Plan, broker_url: str | None, database_url: str | None) -> Outcome:
     outcome = Outcome(
         started_at=SystemClock().now().isoformat(timespec="seconds"),
-        revision=_revision(),
+        revision=machine.revision(),
         rounds=plan.rounds,
         slots=plan.slots,
         quick=plan.quick,
@@ -107,18 +106,6 @@ def _run(plan: Plan, broker_url: str | None, database_url: str | None) -> Outcom
         Contest(plan, outcome, servers, Path(name), progress.print).run()
     outcome.load_after = machine.load()
     return outcome
-
-
-def _revision() -> str:
-    """Return the commit that was measured, as git names it."""
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return told.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ def extras_of(layers: Layers) -> int:
 
 def last_of(layers: Layers) -> int:
     """Return the number of the last task, which is the result of the canvas."""
-    return sum(layers) + extras_of(layers) - 1
+    is_join = layers[-1] > 1  # or else a task of the last layer
+    return sum(layers) - 1 + (extras_of(layers) if is_join else 0)
 
 
 def _needs_join(layers: Layers, index: int) -> bool:

@@ -21,8 +21,6 @@ from datamcp.config.text import child_environment
 from datamcp.pipelines.definition import PipelineDefinition, TaskDefinition
 from datamcp.pipelines.status import RunState
 
-_AGENT = "bench"
-_NOOP, _HOLD = f"{_AGENT}.noop", f"{_AGENT}.hold"
 _OPTIONS = ("--loglevel", "WARNING")  # of each worker
 
 _ENDED = text(
@@ -41,6 +39,9 @@ class DatamcpHost(Host):
         """Take an empty folder, the servers, and which database keeps the tasks."""
         super().__init__(f"datamcp-{ledger}", folder)
         self.ledger = ledger
+        self._agent = f"bench_{ledger}"  # RabbitMQ's queues are named after it, without a prefix
+        self.noop, self.tiny = f"{self._agent}.noop", f"{self._agent}.tiny"
+        self.hold, self.step = f"{self._agent}.hold", f"{self._agent}.step"
         database_url = servers.postgresql_url if ledger == "postgresql" else servers.sqlite_url
         self.chosen = {
             "system.environment": "testing",  # as in production: events off
@@ -50,7 +51,7 @@ class DatamcpHost(Host):
             "system.state_dir": str(folder / "state"),
             "storage.database_url": database_url,
             "broker.url": servers.broker_url,
-            "agents.bench.module": "benchmarks.agent:Bench",
+            f"agents.{self._agent}.module": "benchmarks.agent:Bench",
         }
         if not servers.has_redis_broker:
             self._places["storage.cache_url"] = servers.results_url
@@ -60,10 +61,11 @@ class DatamcpHost(Host):
         return datamcp.connect(overrides={**self.chosen, **self._places})
 
     def _arguments(self, pool: Pool, slots: int) -> list[str]:  # noqa: ARG002  they are settings
-        return ["-A", "datamcp", "worker", "--agent", _AGENT, *_OPTIONS]
+        return ["-A", "datamcp", "worker", "--agent", self._agent, *_OPTIONS]
 
     def _environment(self, pool: Pool, slots: int) -> Mapping[str, str]:
-        sizes = {"agents.bench.pool": pool, "agents.bench.concurrency": str(slots)}
+        agent = f"agents.{self._agent}"
+        sizes = {f"{agent}.pool": pool, f"{agent}.concurrency": str(slots)}
         return child_environment({**self.chosen, **self._places, **sizes})
 
 
@@ -87,23 +89,23 @@ class Datamcp:
     def enqueue(self, numbers: Sequence[int]) -> Sequence[Any]:
         """Call `enqueue` for each."""
         enqueue = self.runtime.tasks.enqueue
-        return [enqueue(Task(task_type=_NOOP, parameters={"number": n})) for n in numbers]
+        return [enqueue(Task(task_type=self.host.noop, parameters={"number": n})) for n in numbers]
 
     def enqueue_many(self, numbers: Sequence[int]) -> Sequence[Any]:
-        """Call the bulk call if there is one; else `enqueue` for each."""
-        bulk = getattr(self.runtime.tasks, "enqueue_many", None)
-        if bulk is None:
-            return self.enqueue(numbers)
-        handles: Sequence[Any] = bulk(
-            [Task(task_type=_NOOP, parameters={"number": n}) for n in numbers]
-        )
-        return handles
+        """Call `enqueue_many` once."""
+        tasks = [Task(task_type=self.host.noop, parameters={"number": n}) for n in numbers]
+        return self.runtime.tasks.enqueue_many(tasks)
+
+    def enqueue_tiny(self, numbers: Sequence[int]) -> Sequence[Any]:
+        """Call `enqueue_many` once, for tasks that travel together."""
+        tasks = [Task(task_type=self.host.tiny, parameters={"number": n}) for n in numbers]
+        return self.runtime.tasks.enqueue_many(tasks)
 
     def hold(self, numbers: Sequence[int], gate: Path) -> Sequence[Any]:
         """Enqueue tasks that end when the gate is there."""
         enqueue = self.runtime.tasks.enqueue
         parameters = ({"number": number, "gate": str(gate)} for number in numbers)
-        return [enqueue(Task(task_type=_HOLD, parameters=each)) for each in parameters]
+        return [enqueue(Task(task_type=self.host.hold, parameters=each)) for each in parameters]
 
     def ids(self, handles: Sequence[Any]) -> list[str]:
         """Return the handles: they are ids."""
@@ -134,12 +136,12 @@ class Datamcp:
     def call(self, number: int) -> Any:
         """Call `enqueue`, then `result`."""
         tasks = self.runtime.tasks
-        task_id = tasks.enqueue(Task(task_type=_NOOP, parameters={"number": number}))
+        task_id = tasks.enqueue(Task(task_type=self.host.noop, parameters={"number": number}))
         return tasks.result(task_id, PATIENCE).data
 
     def prepare(self, layers: Layers) -> Callable[[], None]:
         """Register a pipeline; a run of it is triggered and waited for."""
-        definition = pipeline_of(layers)
+        definition = pipeline_of(layers, self.host.noop)
         pipelines = self.runtime.pipelines.sync
         pipelines.register_pipeline(definition)
 
@@ -175,7 +177,7 @@ class DatamcpCanvas(Datamcp):
     def prepare(self, layers: Layers) -> Callable[[], None]:
         """Make a chain of tasks and groups."""
         app = self.runtime.app
-        noop = app.task_of(_NOOP)
+        noop = app.task_of(self.host.noop)
         canvas = canvas_of(app, lambda number: noop.si(number=number), layers)
 
         def run() -> None:
@@ -190,14 +192,16 @@ class DatamcpCanvas(Datamcp):
         return extras_of(layers)
 
 
-def pipeline_of(layers: Layers) -> PipelineDefinition:
-    """Return these layers as a pipeline, each fully connected to the one before."""
+def pipeline_of(layers: Layers, processor: str) -> PipelineDefinition:
+    """Return these layers as a pipeline of one processor, each fully connected to the one before."""
     steps = [[f"s{number}" for number in numbers] for numbers in numbered(layers)]
     key = sha256(repr(tuple(layers)).encode()).hexdigest()[:12]
     return PipelineDefinition(
         pipeline_id=f"layers-{key}",
         tasks=tuple(
-            TaskDefinition(task_id=step, processor=_NOOP, configuration={"number": int(step[1:])})
+            TaskDefinition(
+                task_id=step, processor=processor, configuration={"number": int(step[1:])}
+            )
             for layer in steps
             for step in layer
         ),

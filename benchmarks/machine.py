@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -45,6 +46,18 @@ def facts(servers: Servers) -> dict[str, Any]:
         "hiredis_in_use": bool(HIREDIS_AVAILABLE),
         "servers": _versions(servers),
     }
+
+
+def revision() -> str:
+    """Return the commit that is measured, as git names it."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return told.stdout.strip() or "unknown"
 
 
 def load() -> list[float]:

@@ -5,6 +5,7 @@ Neither is on while figures are taken. A worker turns on what a file in its fold
 
 import cProfile
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ MAIN_PROFILE = "main.prof"
 
 _COMMIT = "= commit"
 _WRITES = ("INSERT", "UPDATE", "DELETE", "WITH")
+_BY_NAME = re.compile(r"EXECUTE datamcp_\d+.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,10 @@ def _listen(path: Path) -> Callable[[], None]:
     def write(*lines: str) -> None:
         file.write("".join(f"{line}\n" for line in lines).encode())
 
-    def executed(_connection: Connection, cursor: Any, statement: str, *_details: object) -> None:
-        words = " ".join(statement.split())
+    def executed(
+        _connection: Connection, cursor: Any, statement: str, _given: Any, context: Any, _many: Any
+    ) -> None:
+        words = " ".join(_told(statement, context).split())
         is_commit = _is_autocommit(cursor.connection) and words.upper().startswith(_WRITES)
         write(words, *([_COMMIT] if is_commit else []))
 
@@ -91,6 +95,12 @@ def _listen(path: Path) -> Callable[[], None]:
     event.listen(Engine, "after_cursor_execute", executed)
     event.listen(Engine, "commit", committed)
     return stop
+
+
+def _told(statement: str, context: Any) -> str:
+    """Return a statement, with what stands behind its name if it was prepared."""
+    original = "" if context is None else context.statement
+    return _BY_NAME.sub(lambda _match: f"EXECUTE {original}", statement)
 
 
 def _is_autocommit(driver: Any) -> bool:

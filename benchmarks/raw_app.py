@@ -44,4 +44,10 @@ def hold(number: int, gate: str) -> int:
     return tally.hold(number, gate)
 
 
+@app.task(name="raw.step")  # type: ignore[untyped-decorator]
+def step(number: int, run: int = 0, seconds: float = 0.0) -> int:
+    """Be counted as a step of a run, and take so many seconds."""
+    return tally.step(number, run, seconds)
+
+
 probes.attach()

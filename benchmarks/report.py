@@ -11,6 +11,7 @@ from rich.table import Table
 
 from benchmarks.measure import Measure, Spread
 from benchmarks.outcome import RIVAL, Found, Outcome, Side
+from benchmarks.profiles import Profile
 
 _WIDTH = 150  # characters of a table where no terminal says otherwise
 _PART = re.compile(r"(<!-- measured: figures -->\n).*?(<!-- measured\. -->)", re.DOTALL)
@@ -79,7 +80,7 @@ def show(console: Console, outcome: Outcome) -> None:
             cells = (row.side, row.figure, row.ratio, row.target, *row.requests, row.cpu_of_all)
             table.add_row(*cells)
         console.print(table)
-        for line in _profile_lines(found):
+        for line in profile_lines({name: side.profile for name, side in found.sides.items()}):
             console.print(line, highlight=False, markup=False)
     for line in facts(outcome):
         console.print(line, highlight=False, markup=False)
@@ -109,8 +110,9 @@ def _shared(outcome: Outcome, earlier: Outcome) -> Iterator[tuple[Found, Found, 
                 yield found, before, name
 
 
-def _profile_lines(found: Found) -> Iterator[str]:
-    for side, profile in ((name, side.profile) for name, side in found.sides.items()):
+def profile_lines(sides: Mapping[str, Profile]) -> Iterator[str]:
+    """Yield where the time of a task goes, a line for each process of each side."""
+    for side, profile in sides.items():
         for process, tables in profile.items():
             for kind, entries in tables.items():
                 shown = ", ".join(f"{name} {value:.3f}" for name, value in entries.items())
@@ -128,7 +130,12 @@ def write_page(page: Path, outcome: Outcome) -> None:
 
 def filled(text: str, outcome: Outcome) -> str:
     """Return a page's text with the tables between its marks."""
-    made = "\n".join(markdown(outcome))
+    return put(text, markdown(outcome))
+
+
+def put(text: str, lines: Iterator[str]) -> str:
+    """Return a page's text with these lines between its marks; raises ValueError if it has none."""
+    made = "\n".join(lines)
     filled_in, count = _PART.subn(lambda match: f"{match[1]}\n{made}\n\n{match[2]}", text)
     if not count:
         raise ValueError("the page has no part <!-- measured: figures -->")
@@ -165,17 +172,13 @@ def _rule(columns: str) -> str:
 
 def facts(outcome: Outcome) -> Iterator[str]:
     """Yield what the figures were taken with, a line each."""
-    machine = outcome.machine
     yield f"Taken {outcome.started_at} of {outcome.revision}, {outcome.rounds} rounds" + (
         "; quick: not to be quoted" if outcome.quick else ""
     )
-    yield (
-        f"Machine: {machine['cpus']} CPUs ({machine['cpu']}), {machine['memory_gib']} GiB, "
-        f"{machine['system']}, Python {machine['python']}"
-    )
-    yield f"Load average before {_plain_list(outcome.load_before)}, after {_plain_list(outcome.load_after)}; other processes used {_others(outcome)} CPUs meanwhile"
-    yield f"Servers: {_pairs(machine['servers'])}"
-    yield f"Packages: {_pairs(machine['packages'])}; hiredis in use: {machine['hiredis_in_use']}"
+    machine_line, *others = facts_of(outcome.machine)
+    yield machine_line
+    yield f"Load average before {plain_list(outcome.load_before)}, after {plain_list(outcome.load_after)}; other processes used {_others(outcome)} CPUs meanwhile"
+    yield from others
     yield f"Workers: one a side, {outcome.slots} slots"
     repeated = sum(side.repeated for found in outcome.scenarios for side in found.sides.values())
     if repeated:
@@ -186,7 +189,17 @@ def facts(outcome: Outcome) -> Iterator[str]:
         shown = ", ".join(f"{prefetch}: {rate:,.0f}/s" for prefetch, rate in rates.items())
         yield f"Prefetch of raw Celery, {pool}: {shown}"
     for name, settings in outcome.settings.items():
-        yield f"Settings of {name}: {_pairs(settings)}"
+        yield f"Settings of {name}: {pairs(settings)}"
+
+
+def facts_of(machine: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is known of the machine, its servers and packages."""
+    yield (
+        f"Machine: {machine['cpus']} CPUs ({machine['cpu']}), {machine['memory_gib']} GiB, "
+        f"{machine['system']}, Python {machine['python']}"
+    )
+    yield f"Servers: {pairs(machine['servers'])}"
+    yield f"Packages: {pairs(machine['packages'])}; hiredis in use: {machine['hiredis_in_use']}"
 
 
 def _commits(outcome: Outcome) -> dict[str, Spread]:
@@ -249,9 +262,11 @@ def _number(value: float | None, scale: float = 1.0) -> str:
     return "" if value is None else f"{value * scale:.2f}"
 
 
-def _pairs(values: Mapping[str, Any]) -> str:
+def pairs(values: Mapping[str, Any]) -> str:
+    """Return names with their values."""
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _plain_list(values: list[float]) -> str:
+def plain_list(values: list[float]) -> str:
+    """Return numbers between slashes."""
     return "/".join(f"{value:g}" for value in values)

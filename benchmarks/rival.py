@@ -144,6 +144,10 @@ class Rival(Protocol):
         """Send no-ops, the fastest way that there is."""
         ...
 
+    def enqueue_tiny(self, numbers: Sequence[int]) -> Sequence[Any]:
+        """Send no-ops that may travel together, where a side lets them."""
+        ...
+
     def hold(self, numbers: Sequence[int], gate: Path) -> Sequence[Any]:
         """Send tasks that end when the gate is there."""
         ...

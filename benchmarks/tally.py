@@ -17,6 +17,9 @@ from threading import Event
 FILE = "executions"
 """In the folder in which a worker is started."""
 
+STRIDE = 10_000
+"""The numbers of a run's steps begin with this many times the number of the run."""
+
 _POLL = 0.002  # seconds
 
 _lock = threading.Lock()
@@ -35,6 +38,14 @@ def hold(number: int, gate: str) -> int:
     path = Path(gate)
     while not path.exists():
         Event().wait(_POLL)
+    return number
+
+
+def step(number: int, run: int, seconds: float) -> int:
+    """Note that a step of a run has begun, take so many seconds, and return its number."""
+    note(run * STRIDE + number)
+    if seconds:
+        Event().wait(seconds)
     return number
 
 

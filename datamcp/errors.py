@@ -9,17 +9,29 @@ DatamcpError
 │   ├── UnknownTaskTypeError
 │   ├── InvalidParametersError
 │   ├── IdempotencyConflictError
+│   ├── BulkEnqueueError
+│   ├── QueueFullError
 │   ├── TaskNotFoundError
+│   ├── NotDeadLetterError
 │   ├── TaskExecutionError
+│   │   ├── TaskTimedOutError
+│   │   └── TaskCancelledError
+│   ├── CallDepthError
+│   ├── CallInterruptedError
 │   └── ResultTimeoutError
 ├── AgentError
 │   ├── AgentRegistrationError
 │   └── NoAvailableAgentError
-└── PipelineError
-    ├── InvalidPipelineError
-    ├── PipelineNotFoundError
-    ├── RunNotFoundError
-    └── ProcessingError
+├── PipelineError
+│   ├── InvalidPipelineError
+│   ├── ExpressionError
+│   ├── PipelineNotFoundError
+│   ├── RunNotFoundError
+│   └── ProcessingError
+└── ScheduleError
+    ├── InvalidScheduleError
+    ├── ScheduleExistsError
+    └── ScheduleNotFoundError
 
 Each error says in its message which rule was broken and by which value, and never a secret. The
 evidence stands in attributes. Errors survive JSON, on their way through Celery's result backend:
@@ -151,6 +163,38 @@ class IdempotencyConflictError(TaskError):
         self.task_id = task_id
 
 
+class BulkEnqueueError(TaskError):
+    """One of many tasks can't be enqueued, so none of them was; `__cause__` is its own error."""
+
+    code = "bulk_refused"
+
+    def __init__(self, index: int, reason: str) -> None:
+        """Take the place of the task among the others, from 0, and what is wrong with it."""
+        super().__init__(f"tasks[{index}]: {reason}; nothing was enqueued")
+        self.args = (index, reason)
+        self.index = index
+        self.reason = reason
+
+
+class QueueFullError(TaskError):
+    """Too many tasks wait in the queue already; nothing was enqueued, and later there is room."""
+
+    code = "queue_full"
+    is_retryable = True
+    exit_code = 1
+
+    def __init__(self, queue: str, limit: int, count: int = 1) -> None:
+        """Take the queue, how many tasks may wait in it, and how many were to be put in."""
+        more = "" if count == 1 else f"; {count} more do not fit"
+        super().__init__(
+            f"queue {queue} is full: {limit} tasks may wait in it (scheduler.max_queue_size){more}"
+        )
+        self.args = (queue, limit, count)
+        self.queue = queue
+        self.limit = limit
+        self.count = count
+
+
 class TaskNotFoundError(TaskError):
     """The ledger has no task of this id."""
 
@@ -160,6 +204,21 @@ class TaskNotFoundError(TaskError):
         """Take the id that was asked for."""
         super().__init__(f"no task {task_id!r} in the ledger")
         self.task_id = task_id
+
+
+class NotDeadLetterError(TaskError):
+    """The task is no dead letter, or none any more."""
+
+    code = "not_a_dead_letter"
+
+    def __init__(self, task_id: str, state: str, followed_by: str | None = None) -> None:
+        """Take the task, its state, and the task that repeats it, if one does."""
+        follower = "" if followed_by is None else f", and was requeued as {followed_by}"
+        super().__init__(f"task {task_id} is not among the dead letters: it is {state}{follower}")
+        self.args = (task_id, state, followed_by)
+        self.task_id = task_id
+        self.state = state
+        self.followed_by = followed_by
 
 
 class TaskExecutionError(TaskError):
@@ -174,6 +233,45 @@ class TaskExecutionError(TaskError):
         self.task_id = task_id
         self.error_code = error_code
         self.error_message = message
+
+
+class TaskTimedOutError(TaskExecutionError):
+    """The task ran out of its time, in the last of its attempts."""
+
+    code = "task_timed_out"
+
+
+class TaskCancelledError(TaskExecutionError):
+    """The task was cancelled, or had no reason to run."""
+
+    code = "task_cancelled"
+
+
+class CallDepthError(TaskError):
+    """Tasks that call tasks are as deep as they may be; nothing was enqueued."""
+
+    code = "call_depth"
+
+    def __init__(self, task_type: str, limit: int) -> None:
+        """Take what was to be called, and how many calls may stand one inside of the other."""
+        super().__init__(
+            f"{task_type} was not called: {limit} calls stand one inside of the other already, "
+            "and no more may; does a task call itself without an end?"
+        )
+        self.task_type = task_type
+        self.limit = limit
+
+
+class CallInterruptedError(TaskError):
+    """The caller was told to stop while it waited for a task that it had called."""
+
+    code = "call_interrupted"
+    exit_code = 1
+
+    def __init__(self, task_id: str) -> None:
+        """Take the task that was waited for."""
+        super().__init__(f"no longer waiting for task {task_id}: its caller is to stop")
+        self.task_id = task_id
 
 
 class ResultTimeoutError(TaskError, TimeoutError):
@@ -228,6 +326,18 @@ class InvalidPipelineError(PipelineError):
         self.name = name
 
 
+class ExpressionError(PipelineError, ValueError):
+    """The text of an expression can't be understood; `column` counts its characters from 1."""
+
+    code = "invalid_expression"
+
+    def __init__(self, message: str, column: int) -> None:
+        """Take what is wrong, and where it begins to be."""
+        super().__init__(message)
+        self.args = (message, column)
+        self.column = column
+
+
 class PipelineNotFoundError(PipelineError):
     """No pipeline of this id, or not in this version, is registered."""
 
@@ -249,6 +359,50 @@ class ProcessingError(PipelineError):
     """A processor cannot do its work with this input; the same input will fail again."""
 
     code = "processing_error"
+
+
+class ScheduleError(DatamcpError):
+    """Something is wrong with a schedule."""
+
+    code = "schedule_error"
+
+
+class InvalidScheduleError(ScheduleError):
+    """Its times, or its time zone, can't be read."""
+
+    code = "invalid_schedule"
+
+    def __init__(self, text: str, reason: str) -> None:
+        """Take what was written, and what is wrong with it."""
+        super().__init__(reason)
+        self.text = text
+        self.reason = reason
+
+
+class ScheduleExistsError(ScheduleError):
+    """A schedule has this name, or this id, already."""
+
+    code = "schedule_exists"
+
+    def __init__(self, name: str) -> None:
+        """Take the name, or the id."""
+        super().__init__(
+            f"there is a schedule {name!r} already; change it (`datamcp schedule update`), "
+            "or remove it first"
+        )
+        self.name = name
+
+
+class ScheduleNotFoundError(ScheduleError):
+    """No schedule has this id or name."""
+
+    code = "schedule_not_found"
+
+    def __init__(self, key: str, hint: str = "") -> None:
+        """Take what was asked for, and what may have been meant."""
+        super().__init__(f"no schedule {key!r}{hint}")
+        self.key = key
+        self.hint = hint
 
 
 def _listed(problems: Sequence[Problem]) -> str:

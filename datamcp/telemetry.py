@@ -11,6 +11,8 @@ Subscriber = Callable[[str, Mapping[str, Any]], None]
 
 _QUIET = frozenset({"task.claimed", "task.finished", "task.enqueued", "run.released"})
 """Events of normal work: one or more a task."""
+_USUAL = frozenset({"schedule.fired", "run.finished", "run.notice"})
+"""Events that are worth a line, and nothing to worry about."""
 
 
 class Telemetry:
@@ -27,7 +29,7 @@ class Telemetry:
 
 
 class LogSubscriber:
-    """Writes events to the standard log `datamcp`: normal work at DEBUG, the rest at WARNING."""
+    """Writes events to the standard log `datamcp`: normal work at DEBUG or INFO, the rest at WARNING."""
 
     def __init__(self) -> None:
         """Find the log."""
@@ -36,6 +38,7 @@ class LogSubscriber:
     def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
         """Write one line: the event, then its fields as `name=value`."""
         level = logging.DEBUG if event in _QUIET else logging.WARNING
+        level = logging.INFO if event in _USUAL else level
         if self._log.isEnabledFor(level):
             shown = " ".join(f"{name}={value}" for name, value in fields.items())
             self._log.log(level, "%s %s", event, shown)

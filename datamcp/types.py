@@ -4,6 +4,7 @@ New things get a UUIDv7 (RFC 9562, section 5.7), so that ids sort by time. Where
 must give the same id, such as the step of a run, it is a UUIDv5 of that input.
 """
 
+import json
 import secrets
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
@@ -17,6 +18,7 @@ JSONObject = dict[str, JSONValue]
 """A JSON object: names to JSON values."""
 
 STEP_NAMESPACE = UUID("0192f0c4-6a51-5d3b-9c55-6d6174616d63")
+CALL_NAMESPACE = UUID("0192f0c4-6a51-5d3b-9c55-63616c6c6564")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -28,8 +30,8 @@ def new_id(now: datetime) -> str:
     milliseconds = (now - _EPOCH) // _MILLISECOND & (1 << 48) - 1
     noise = secrets.randbits(_RANDOM_BITS)
     rand_a, rand_b = noise >> 62, noise & (1 << 62) - 1
-    value = milliseconds << 80 | 7 << 76 | rand_a << 64 | 2 << 62 | rand_b
-    return str(UUID(int=value))
+    digits = f"{milliseconds << 80 | 7 << 76 | rand_a << 64 | 2 << 62 | rand_b:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def new_token() -> str:
@@ -40,3 +42,8 @@ def new_token() -> str:
 def step_task_id(run_id: str, step_id: str) -> str:
     """Return the id of the task that a step of a run is; the same for the same input."""
     return str(uuid5(STEP_NAMESPACE, f"{run_id}/{step_id}"))
+
+
+def called_task_id(caller_id: str, *parts: object) -> str:
+    """Return the id of a task that another one calls; the same for the same parts, JSON values."""
+    return str(uuid5(CALL_NAMESPACE, json.dumps([caller_id, *parts])))

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from pydantic import BaseModel
@@ -34,6 +34,7 @@ from datamcp.bootstrap.runtime import Runtime
 from datamcp.cli.tree import tree
 from datamcp.errors import DatamcpError
 from datamcp.pipelines.definition import (
+    CacheSpec,
     Limits,
     MapSpec,
     ParameterDefinition,
@@ -44,10 +45,15 @@ from datamcp.pipelines.definition import (
 from datamcp.pipelines.orchestrator import PipelineOrchestrator, SyncPipelineOrchestrator
 from datamcp.pipelines.status import RUN_TRANSITIONS, Pipeline, PipelineStatus, RunState, StepStatus
 from datamcp.processors.column_type import ColumnType
+from datamcp.processors.document_rows import Split
 from datamcp.processors.processor import Output
 from datamcp.processors.registry import ProcessorRegistry
 from datamcp.processors.rules import ColumnRules
+from datamcp.processors.sql_read import Watermark
+from datamcp.processors.web.options import Pages
 from datamcp.public import connect, worker_app
+from datamcp.scheduling.schedule import Firing, Schedule
+from datamcp.scheduling.scheduler import SyncTaskScheduler, TaskScheduler
 from datamcp.stack.report import (
     InstallationStatus,
     ProcessStatus,
@@ -89,8 +95,8 @@ DOCS = Path(__file__).resolve().parent
 NOTICE = "This page is made by `python docs/generate.py`; do not edit it by hand.\n"
 
 COMMANDS = """\
-stdout carries results only, with `--json` as JSON; messages go to stderr. The groups `task` and
-`pipeline` are also commands of Celery: `celery -A datamcp task list`.
+stdout carries results only, with `--json` as JSON; messages go to stderr. The groups `task`,
+`pipeline` and `schedule` are also commands of Celery: `celery -A datamcp task list`.
 
 `-h` or `--help` after any command shows its help.
 
@@ -107,7 +113,9 @@ exception of a capability's own that is none of these has the name of its class 
 PROCESSORS = """\
 The steps that no agent owns. `processor` names one, `configuration` holds its options; an option
 that is not listed here is an error. Steps that name another in `input_sources` get what it left:
-a Parquet table, or of `file.write` the file that it wrote.
+a Parquet table, or of `file.write` the file that it wrote. `http.get` and `http.post` may also leave
+a value, or a file. Packages that are installed may add processors of their own (entry points of the
+group `datamcp.processors`).
 """
 
 FACADES = """\
@@ -117,6 +125,7 @@ The façades of a runtime `rt`:
 | --- | --- | --- |
 | `rt.tasks` | [Tasks](#tasks) | `rt.tasks.aio`: [AsyncTasks](#asynctasks) |
 | `rt.agents.sync` | [SyncAgentManager](#syncagentmanager) | `rt.agents`: [AgentManager](#agentmanager) |
+| `rt.scheduler.sync` | [SyncTaskScheduler](#synctaskscheduler) | `rt.scheduler`: [TaskScheduler](#taskscheduler) |
 | `rt.pipelines.sync` | [SyncPipelineOrchestrator](#syncpipelineorchestrator) | `rt.pipelines`: [PipelineOrchestrator](#pipelineorchestrator) |
 """
 
@@ -126,16 +135,23 @@ TASK_MOVES: Moves = {
     (State.SCHEDULED, State.QUEUED): "its time has come, or the last of its upstreams succeeded",
     (State.SCHEDULED, State.RUNNING): "it is due, and its message came before the sweep",
     (State.SCHEDULED, State.CANCELLED): "cancelled, or expired",
-    (State.SCHEDULED, State.SKIPPED): "not yet: no trigger rules and conditions in this version",
+    (State.SCHEDULED, State.SUCCEEDED): "a step that needs no slot: taken over, waited for, marked",
+    (State.SCHEDULED, State.FAILED): "a step that needs no slot, or could not be started",
+    (State.SCHEDULED, State.TIMED_OUT): "a step waited for longer than it may",
+    (State.SCHEDULED, State.SKIPPED): "a step whose condition does not hold, or that follows one",
     (State.SCHEDULED, State.UPSTREAM_FAILED): "a step before it did not succeed",
+    (State.QUEUED, State.SCHEDULED): "its run was paused",
     (State.QUEUED, State.RUNNING): "claimed by a worker",
     (State.QUEUED, State.CANCELLED): "cancelled, or expired",
     (State.RUNNING, State.QUEUED): "the process that ran it died; no attempt is used up",
     (
         State.RUNNING,
         State.SCHEDULED,
-    ): "put off uncounted, or left to what replaces it (Celery tasks)",
-    (State.RUNNING, State.RETRYING): "the attempt failed, and another is to follow (Celery tasks)",
+    ): "snoozed: put off uncounted; or left to what replaces it (Celery tasks)",
+    (
+        State.RUNNING,
+        State.RETRYING,
+    ): "the attempt failed or ran out of time, and another is to follow",
     (State.RUNNING, State.SUCCEEDED): "the capability returned",
     (State.RUNNING, State.FAILED): "the capability raised, or workers died on it three times",
     (State.RUNNING, State.CANCELLED): "a cancel was asked for; it wins over every other ending",
@@ -147,7 +163,14 @@ TASK_MOVES: Moves = {
 
 RUN_MOVES: Moves = {
     (RunState.QUEUED, RunState.RUNNING): "a first step was claimed",
-    (RunState.QUEUED, RunState.SUCCEEDED): "allowed; a step has always started before",
+    (RunState.QUEUED, RunState.PAUSED): "paused before a step started",
+    (RunState.RUNNING, RunState.PAUSED): "paused",
+    (RunState.PAUSED, RunState.QUEUED): "resumed; no step has started",
+    (RunState.PAUSED, RunState.RUNNING): "resumed",
+    (RunState.PAUSED, RunState.SUCCEEDED): "every step that had begun succeeded, and none is left",
+    (RunState.PAUSED, RunState.FAILED): "all steps have ended, and one failed; or it took too long",
+    (RunState.PAUSED, RunState.CANCELLED): "a cancel was asked for, and all steps have ended",
+    (RunState.QUEUED, RunState.SUCCEEDED): "every step was taken over from another run, or skipped",
     (RunState.QUEUED, RunState.FAILED): "every step ended before one could start",
     (RunState.QUEUED, RunState.CANCELLED): "cancelled before a step started",
     (RunState.RUNNING, RunState.SUCCEEDED): "every step succeeded",
@@ -253,7 +276,9 @@ def _names(option: click.Option, context: click.Context) -> str:
 
 
 def _meaning(option: click.Option) -> str:
-    default = f" Default: `{option.default:g}`." if option.show_default else ""
+    value = option.default
+    shown = f"{value:g}" if isinstance(value, int | float) else value
+    default = f" Default: `{shown}`." if option.show_default else ""
     return f"{option.help or ''}{default}"
 
 
@@ -308,9 +333,14 @@ def processors_page() -> str:
         model, processor = registry.config_model(name), type(registry.create(name))
         lines += [f"## `{name}`", "", inspect.cleandoc(processor.__doc__ or ""), ""]
         lines += [inspect.cleandoc(model.__doc__ or ""), "", *_options(model)]
+    mark = inspect.cleandoc(Watermark.__doc__ or "")
+    lines += ["## Watermark", "", mark, "", *_options(Watermark)]
     rules = inspect.cleandoc(ColumnRules.__doc__ or "")
     lines += ["## Rules of a column", "", rules, "", *_options(ColumnRules)]
     lines += ["## Types of a column", "", inspect.cleandoc(ColumnType.__doc__ or ""), ""]
+    for part in (*get_args(get_args(Split)[0]), *get_args(get_args(Pages)[0])):
+        lines += [f"## {part.__name__}", "", inspect.cleandoc(part.__doc__ or ""), ""]
+        lines += _options(part)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -392,6 +422,7 @@ def pipeline_keys_part() -> str:
         ScheduleSpec,
         Limits,
         MapSpec,
+        CacheSpec,
     ):
         about = inspect.cleandoc(model.__doc__ or "")
         lines += [f"### {model.__name__}", "", about, "", *_options(model)]
@@ -481,7 +512,10 @@ def python_page() -> str:
     lines += [*_class(Tasks), *_class(AsyncTasks)]
     lines += ["## Agents", "", *_class(BaseAgent), *_function(capability)]
     lines += [*_class(TaskContext), *_class(Workspace), *_class(AgentManager)]
-    lines += [*_class(SyncAgentManager), "## Pipelines", ""]
+    lines += [*_class(SyncAgentManager), "## Schedules", ""]
+    for model in (Schedule, Firing):
+        lines += _model(model)
+    lines += [*_class(SyncTaskScheduler), *_class(TaskScheduler), "## Pipelines", ""]
     for model in (PipelineDefinition, TaskDefinition, Pipeline, PipelineStatus, StepStatus, Output):
         lines += _model(model)
     lines += [*_class(SyncPipelineOrchestrator), *_class(PipelineOrchestrator), *_testing()]

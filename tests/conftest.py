@@ -2,13 +2,17 @@
 
 The run starts its own Valkey and PostgreSQL, when a test first asks for one, unless
 `DATAMCP_TEST_REDIS_URL` or `DATAMCP_TEST_DATABASE_URL` names another; the latter's user must be
-allowed to make databases. RabbitMQ is used where `DATAMCP_TEST_AMQP_URL` names one.
+allowed to make databases. For RabbitMQ it starts the server that the machine has, unless
+`DATAMCP_TEST_AMQP_URL` names another; what takes RabbitMQ is skipped where there is none.
 """
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import hypothesis
@@ -18,19 +22,101 @@ from support.brokers import RedisServer, named_server
 from support.databases import TestDatabases
 from support.environment import TestServers, remove_settings
 
+from chaos.rabbitmq import OwnRabbitMQ, find_server
 from datamcp.infra.embedded.postgres import EmbeddedPostgres
 from datamcp.infra.embedded.valkey import EmbeddedValkey
 
-hypothesis.settings.register_profile("unhurried", deadline=None)
-hypothesis.settings.load_profile("unhurried")  # a busy machine is no failure
+# A busy machine is no failure.
+hypothesis.settings.register_profile("usual", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=200)
+
+_PROCESS_TESTS = ("integration", "acceptance", "faults")
+_ON_BOTH = (
+    "integration/infra/",
+    "integration/testing/",
+    "transaction",
+    "test_each_ends_as_if_it_had_come_alone",
+)
+"""What is in the names of tests with processes that always run on SQLite, too."""
+
+_LONGEST_FIRST = ("faults", "docs", "acceptance", "integration", "architecture")
+"""Folders whose files take long, beside others: run last, they would leave processes without work."""
 
 _SERVERS = pytest.StashKey[TestServers]()
+_SERVERS_TOLD = "datamcp_servers"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Note the servers that the environment names, then clean it: no setting leaks into a test."""
-    config.stash[_SERVERS] = TestServers.named_in(os.environ)  # noqa: TID251  the run's own options
+    """Note the servers that the environment names, then clean it: no setting leaks into a test.
+
+    Signals work as usual also where this run was started in the background, ignoring some. The
+    many processes that are started keep what they compile, whatever the environment says.
+    """
+    config.addinivalue_line("markers", "thorough: left out unless --thorough or -k is given")
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
+    hypothesis.settings.load_profile("thorough" if config.option.thorough else "usual")
+    config.stash[_SERVERS] = _named_servers(config)
     remove_settings(os.environ)  # noqa: TID251  see above
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # noqa: TID251  see above
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the whole suite."""
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="run also what is marked so, more examples, and all with processes on both ledgers",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked `thorough`, and on SQLite what has processes and a twin.
+
+    What is marked is a variant: another one that runs shows the same. The twin runs on PostgreSQL;
+    `contract` tests every statement on both, and what SQLite does otherwise is tested with
+    processes, too. Where processes share the tests, they begin with those that take long.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=_place)
+    if config.option.thorough or config.option.keyword:
+        return
+    names = {item.nodeid for item in items if not item.get_closest_marker("thorough")}
+    run = {name for name in names if not _has_twin_that_runs(name, names)}
+    if len(run) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in run])
+        items[:] = [item for item in items if item.nodeid in run]
+
+
+def _place(item: pytest.Item) -> int:
+    """Return how late a test comes; those of one folder keep their order."""
+    _, folder, *_ = item.nodeid.split("/")
+    found = folder in _LONGEST_FIRST
+    return _LONGEST_FIRST.index(folder) if found else len(_LONGEST_FIRST)
+
+
+def _has_twin_that_runs(nodeid: str, names: set[str]) -> bool:
+    path, _, parameters = nodeid.partition("[")
+    twin = f"{path}[{parameters.replace('sqlite', 'postgresql')}"
+    has_processes = path.removeprefix("tests/").startswith(_PROCESS_TESTS)
+    is_kept = any(part in path for part in _ON_BOTH)
+    return has_processes and not is_kept and twin != nodeid and twin in names
+
+
+def _named_servers(config: pytest.Config) -> TestServers:
+    """Return what the environment names; where a run has several processes, the first was told."""
+    told = getattr(config, "workerinput", {}).get(_SERVERS_TOLD)
+    return TestServers(**told) if told else TestServers.named_in(os.environ)  # noqa: TID251  the run's own options
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell the other processes of a run, whose environment is clean already."""
+    node.workerinput[_SERVERS_TOLD] = asdict(node.config.stash[_SERVERS])
 
 
 @pytest.fixture(autouse=True)
@@ -76,10 +162,20 @@ def broker_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def amqp_url(servers: TestServers) -> str:
-    """Return the URL of the RabbitMQ that the environment names; skip where none answers."""
+def own_rabbitmq() -> Iterator[OwnRabbitMQ]:
+    """Have a RabbitMQ of the run's own; skip where the machine has none."""
+    if find_server() is None:
+        pytest.skip("there is no rabbitmq-server")
+    with OwnRabbitMQ() as rabbitmq:
+        yield rabbitmq
+
+
+@pytest.fixture(scope="session")
+def amqp_url(request: pytest.FixtureRequest, servers: TestServers) -> str:
+    """Return the URL of the run's RabbitMQ: the one named, or one of its own."""
     if servers.amqp_url is None:
-        pytest.skip("DATAMCP_TEST_AMQP_URL is not set")
+        own: OwnRabbitMQ = request.getfixturevalue("own_rabbitmq")
+        return own.broker_url
     try:
         with Connection(servers.amqp_url, connect_timeout=3) as connection:
             connection.connect()

@@ -1,8 +1,7 @@
 """`rt.agents`: the specification's AgentManager. For now every task takes the shared queue."""
 
 from datamcp.config.agents import AgentManagerConfig
-from datamcp.errors import TaskExecutionError
-from datamcp.tasks.task import Task, TaskResult
+from datamcp.tasks.task import Task, TaskResult, data_of
 from datamcp.tasks.tasks import Tasks
 
 
@@ -42,7 +41,5 @@ class SyncAgentManager:
 
 def success(result: TaskResult) -> TaskResult:
     """Return a result that is a success; raise TaskExecutionError for any other."""
-    if not result.success:
-        code, message = result.error_code or result.state, result.error_message or ""
-        raise TaskExecutionError(result.task_id, code, message)
+    data_of(result)
     return result

@@ -13,18 +13,26 @@ from datamcp.naming import did_you_mean
 from datamcp.tasks.loop import settle_awaitable
 from datamcp.tasks.parameters import Parameters
 from datamcp.tasks.ports import Call, TaskType
+from datamcp.tasks.retry import RetryPolicy, overridden
 
 
 class AgentTypes:
     """Finds the classes that the configuration names, and what they can do."""
 
-    def __init__(self, agents: Mapping[str, AgentConfig], *, default_timeout: float) -> None:
-        """Take the section `agents`, and the seconds of `agent_manager.agent_timeout`.
+    def __init__(
+        self,
+        agents: Mapping[str, AgentConfig],
+        *,
+        default_timeout: float,
+        default_retries: RetryPolicy,
+    ) -> None:
+        """Take the section `agents`, and what holds where neither it nor a capability says more.
 
         Nothing is imported yet.
         """
         self._agents = {name: config for name, config in agents.items() if config.module}
         self._default_timeout = default_timeout
+        self._default_retries = default_retries
         self._types: dict[str, dict[str, TaskType]] = {}
 
     def __contains__(self, agent_type: object) -> bool:
@@ -82,13 +90,19 @@ class AgentTypes:
     def _task_type(
         self, agent_type: str, name: str, method: CapabilityMethod, host: "AgentHost"
     ) -> TaskType:
+        config = self._agents[agent_type]
+        of_agent = overridden(self._default_retries, None, config.retry_attempts)
         return TaskType(
             name=name,
             queue=agent_type,
             parameters=Parameters.of(name, method.function),
             handler=lambda call: host.run(method, call),
-            timeout=method.timeout or self._agents[agent_type].timeout or self._default_timeout,
+            timeout=method.timeout or config.timeout or self._default_timeout,
+            retry_policy=overridden(of_agent, method.retry_policy, method.retry_count),
             description=inspect.getdoc(method.function) or "",
+            limit=method.limit,
+            batch=method.batch,
+            is_async=inspect.iscoroutinefunction(method.function),
         )
 
 

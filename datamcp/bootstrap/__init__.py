@@ -3,5 +3,6 @@
 `types` puts all task types together. `surroundings` is what a runtime finds outside of itself.
 `assembly` makes its parts, and `runtime` holds them together. `apps` makes Celery apps of it: for
 `celery -A datamcp`, and for the worker of one agent type; `presence` makes them report that they
-are there.
+are there, `upkeep` has workers keep their leases and make their rounds, `beat` has beats do so.
+`schedules` chooses where schedules are kept, `declared` finds those that are written down.
 """

@@ -6,22 +6,28 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from celery import _state, signals
 
+from datamcp.bootstrap.beat import look_after_beat
 from datamcp.bootstrap.presence import ALL, report_beat, report_worker
 from datamcp.bootstrap.runtime import Runtime, build
+from datamcp.bootstrap.upkeep import look_after
 from datamcp.config.loader import load
 from datamcp.config.text import set_variable
 from datamcp.dashboard.access import Door, require_login
 from datamcp.errors import ConfigError, DatamcpError
-from datamcp.infra import threads
+from datamcp.infra import green, threads
 from datamcp.infra.celery import nodename
 from datamcp.naming import did_you_mean
 from datamcp.tasks.celery_app import LedgerCelery
+from datamcp.tasks.intake import IntakeStep
+from datamcp.tasks.ports import TaskType
+from datamcp.tasks.publish import HINT
 from datamcp.tasks.queues import PIPELINES
 from datamcp.tasks.worker import CapabilityTask, LedgerTask
 
@@ -93,6 +99,7 @@ def assemble(runtime: Runtime) -> LedgerCelery:
             help=f"Serve one agent type, or `{PIPELINES}`. Without it: all of them.",
         )
     )
+    app.steps["consumer"].add(IntakeStep)
     signals.celeryd_init.connect(_prepare_worker, weak=False)
     signals.beat_init.connect(_prepare_beat, weak=False)
     return app
@@ -120,7 +127,27 @@ def _choose(app: LedgerCelery, context: click.Context, agent: str | None) -> Non
         settings = runtime.config.agents[agent]
         app.conf.worker_concurrency = settings.concurrency
         app.conf.worker_pool = settings.pool
+        if settings.pool == green.POOL and not green.is_green():
+            _begin_green()
+    from datamcp.infra import envelopes, receipts  # with them comes Celery's whole worker
+
     threads.install()
+    if green.is_green():
+        from datamcp.infra import greenlets
+
+        greenlets.install()
+        green.install()
+    envelopes.install()
+    receipts.install(HINT)
+
+
+def _begin_green() -> None:
+    """Begin this process anew as one that gevent patches first, unless its command names a pool."""
+    if any(word.startswith(("-P", "--pool")) for word in sys.argv):
+        return
+    if find_spec("gevent") is None:
+        refuse(ConfigError("the pool gevent is not installed; install `datamcp[gevent]`"))
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], "--pool", green.POOL])  # noqa: S606  itself
 
 
 def _prepare_worker(instance: Any = None, **_fields: Any) -> None:
@@ -135,19 +162,37 @@ def _prepare_worker(instance: Any = None, **_fields: Any) -> None:
     with _refusing():
         app.require_broker()
         runtime.require_ledger()
-        for pool in pools:
-            for task_type in runtime.types.served_by(pool):
-                app.task_of(task_type.name)
-        runtime.depths.ready(pools[0])
-    if app.pool_to_serve:
-        extra = (
-            ()
-            if app.pool_to_serve == PIPELINES
-            else runtime.config.agents[app.pool_to_serve].queues
-        )
-        app.amqp.queues.select([*pools, *extra])
+        kinds = [kind for pool in pools for kind in runtime.types.served_by(pool)]
+        for kind in kinds:
+            app.task_of(kind.name)
+        if green.is_green():
+            _prepare_green(runtime, kinds)
+        if app.pool_to_serve:
+            extra = (
+                ()
+                if app.pool_to_serve == PIPELINES
+                else runtime.config.agents[app.pool_to_serve].queues
+            )
+            app.amqp.queues.select([*pools, *extra])
+        for queue in app.amqp.queues.consume_from or pools:
+            runtime.depths.ready(queue)
+    # The pool's processes would close what they share. (After `force_close_all` alone, kombu's pool
+    # is empty: whoever needs a connection waits in vain until somebody else gives one back.)
+    app.pool.resize(app.pool.limit, reset=True)
     signals.worker_shutting_down.connect(partial(_note_interrupt, instance), weak=False)
+    look_after(instance)
     report_worker(instance)
+
+
+def _prepare_green(runtime: Runtime, kinds: Sequence[TaskType]) -> None:
+    """Make sure that what a worker serves can run in greenlets; raises ConfigError."""
+    # To look for the broker's heartbeats, Celery reads what another greenlet waits for: the answer
+    # to an event that it has sent. That one then waits for ever, and all others with it.
+    runtime.app.conf.broker_heartbeat = 0
+    coroutines = [kind.name for kind in kinds if kind.is_async]
+    reason = green.refusal(dialect=runtime.database.dialect, coroutines=coroutines)
+    if reason is not None:
+        raise ConfigError(reason)
 
 
 def _note_interrupt(worker: Any, sig: str = "", **_fields: Any) -> None:
@@ -162,10 +207,12 @@ def _prepare_beat(sender: Any = None, **_fields: Any) -> None:
     if not isinstance(app, LedgerCelery):
         return
     _warn(app)
+    app.sends_firings = True
     with _refusing():
         app.require_broker()
         app.runtime.require_ledger()
         app.runtime.depths.ready(PIPELINES)
+        look_after_beat(sender)
     report_beat(sender)
 
 
@@ -230,7 +277,7 @@ def _task(runtime: Runtime, name: str) -> LedgerTask:
     if kind.celery_task is not None:
         task: LedgerTask = kind.celery_task
         return task
-    members = {"name": kind.name, "__doc__": kind.description, "abstract": False}
+    members = {"name": kind.name, "__doc__": kind.description, "abstract": False, "kind": kind}
     task = type(kind.name, (CapabilityTask,), members)()
     registered: LedgerTask = runtime.app.register_task(task)
     return registered

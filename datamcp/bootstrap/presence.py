@@ -38,8 +38,10 @@ def report_beat(service: Any) -> None:
     clock = SystemClock()
 
     def look() -> Condition:
-        last: float | None = service.scheduler.last_sweep
-        return Condition(since_sweep=None if last is None else clock.monotonic() - last)
+        lasts = (service.app.runtime.rounds.last, service.scheduler.last_look)
+        known = [clock.monotonic() - last for last in lasts if last is not None]
+        # What it has not done yet, or not for the longest time, is what counts.
+        return Condition(since_sweep=max(known) if len(known) == len(lasts) else None)
 
     identity = Identity(
         process_id=nodename("beat", os.getpid()),

@@ -13,14 +13,23 @@ from datamcp.config.settings import GlobalConfig
 from datamcp.config.system import Environment
 from datamcp.infra import migrate
 from datamcp.infra.database import Database
+from datamcp.pipelines.exporter import RunExporter
 from datamcp.pipelines.orchestrator import PipelineOrchestrator
 from datamcp.presence.ledger import PresenceLedger
+from datamcp.scheduling.fire import Firer
+from datamcp.scheduling.scheduler import TaskScheduler
+from datamcp.scheduling.schedules import Schedules
+from datamcp.scheduling.start import Starters
 from datamcp.storage.artifacts import ArtifactStore
 from datamcp.tasks.celery_app import LedgerCelery
 from datamcp.tasks.execute import Executor
+from datamcp.tasks.ledger import TaskLedger
+from datamcp.tasks.notify import RedisNotifier
 from datamcp.tasks.reconcile import Depths, Reconciler
+from datamcp.tasks.rounds import Rounds
 from datamcp.tasks.settle import Settler
 from datamcp.tasks.tasks import Tasks
+from datamcp.tasks.waiter import Listener
 
 
 @dataclass(frozen=True)
@@ -35,11 +44,20 @@ class Runtime:
     tasks: Tasks
     agents: AgentManager
     pipelines: PipelineOrchestrator
+    exporter: RunExporter
+    scheduler: TaskScheduler
+    schedules: Schedules
+    starters: Starters
+    firer: Firer
     executor: Executor
     settler: Settler
     reconciler: Reconciler
+    rounds: Rounds
+    ledger: TaskLedger
     depths: Depths
     presence: PresenceLedger
+    listener: Callable[[], Listener] | None
+    """Who hears notices as they come; None where they are not told."""
     _closers: tuple[Callable[[], Any], ...] = field(repr=False)
 
     def require_ledger(self) -> None:
@@ -79,6 +97,7 @@ def build(config: GlobalConfig, *, surroundings: Surroundings | None = None) -> 
     parts = Assembly(config, outside)
     parts.app.enqueuer = parts.enqueuer
     parts.app.executor, parts.app.settler = parts.executor, parts.settler
+    parts.app.logs = parts.logs
     return Runtime(
         config=config,
         app=parts.app,
@@ -88,16 +107,25 @@ def build(config: GlobalConfig, *, surroundings: Surroundings | None = None) -> 
         tasks=parts.tasks,
         agents=parts.agents,
         pipelines=parts.pipelines,
+        exporter=parts.exporter,
+        scheduler=parts.scheduler,
+        schedules=parts.schedules,
+        starters=parts.starters,
+        firer=parts.firer,
         executor=parts.executor,
         settler=parts.settler,
         reconciler=parts.reconciler,
+        rounds=parts.rounds,
+        ledger=parts.ledger,
         depths=outside.depths,
         presence=parts.presence,
+        listener=outside.listener if isinstance(outside.notifier, RedisNotifier) else None,
         _closers=(
             parts.task_waiter.close,
             parts.run_waiter.close,
             outside.notifier.close,
             lambda: parts.threads.shutdown(cancel_futures=True),
+            parts.schedule_store.close,
             parts.app.close,
             parts.database.close,
         ),

@@ -60,8 +60,9 @@ def real_surroundings(config: GlobalConfig) -> Surroundings:
 def _notices(
     config: GlobalConfig, telemetry: Telemetry
 ) -> tuple[RedisNotifier | NullNotifier, Callable[[], RedisListener | PollingListener]]:
-    """Return how the end of a task is told, and how it is heard."""
-    url = client_url(None if config.broker.url is None else str(config.broker.url))
+    """Return how the end of a task is told, and how it is heard: in a Redis, if there is one."""
+    urls = (config.broker.url, config.storage.cache_url)
+    url = next(filter(None, (client_url(str(url)) for url in urls if url is not None)), None)
     if url is None:
         return NullNotifier(), PollingListener
     prefix = config.broker.key_prefix

@@ -6,6 +6,7 @@ from datamcp.agents.celery_tasks import CeleryTasks
 from datamcp.agents.registry import AgentTypes
 from datamcp.errors import ConfigError, Problem, UnknownTaskTypeError
 from datamcp.naming import did_you_mean
+from datamcp.pipelines.configurations import Checked
 from datamcp.pipelines.processing import ProcessorTypes
 from datamcp.tasks.ports import TaskType
 from datamcp.tasks.queues import PIPELINES, split_task_type
@@ -29,7 +30,7 @@ class InstalledTypes:
         self._processors = processors
         self._celery_tasks = celery_tasks
         self._more_queues = tuple(more_queues)
-        taken = {PIPELINES, *(split_task_type(kind.name)[0] for kind in processors.all())}
+        taken = {PIPELINES, *(split_task_type(name)[0] for name in processors.names())}
         problems = [
             Problem(f"agents.{name}", "is the name of a group of processors; choose another")
             for name in (*agents.names(), *celery_tasks.names())
@@ -52,19 +53,23 @@ class InstalledTypes:
             return self._agents.resolve(owner, name)  # which says what it has instead
         raise UnknownTaskTypeError(name, self._hint(owner, name))
 
-    def knows(self, name: str) -> bool:
-        """Tell whether there is a task type of this name."""
-        try:
-            self.resolve(name)
-        except UnknownTaskTypeError:
-            return False
-        return True
+    def accepted(self, name: str) -> Checked | None:
+        """Return what a task type accepts, None if only a call of it tells.
+
+        Raises UnknownTaskTypeError for a name that there is not.
+        """
+        parameters = self.resolve(name).parameters
+        return parameters if isinstance(parameters, Checked) else None
 
     def served_by(self, queue: str) -> Sequence[TaskType]:
         """Return the task types of a pool, by the queue that has its name."""
         if queue in self._celery_tasks:
             return self._celery_tasks.served_by(queue)
         return self._processors.all() if queue == PIPELINES else self._agents.served_by(queue)
+
+    def processor_problems(self) -> Sequence[Problem]:
+        """Return what is wrong with processors of installed packages; imports them."""
+        return self._processors.problems()
 
     def pools(self) -> Sequence[str]:
         """Return the names of all pools, and of their queues: that of pipeline steps first."""
@@ -82,7 +87,7 @@ class InstalledTypes:
         # The owner alone must be near: any two names are when they share a long capability.
         agents = [one for one in self._agents.names() if did_you_mean(owner, [one])]
         meant = [f"{agent_type}.{capability}" for agent_type in agents]
-        others = [*(kind.name for kind in self._processors.all()), *self._celery_tasks.known()]
+        others = [*self._processors.names(), *self._celery_tasks.known()]
         near = did_you_mean(name, [*meant, *others])
         if near:
             return near.removeprefix("; ")

@@ -1,13 +1,18 @@
 """The command line: one tree of commands, `datamcp`.
 
-`tree` puts it together; `group` tells whatever goes wrong in a line, with its exit code. `task` and
-`pipeline`, with `run`, are groups that are also commands of `celery -A datamcp`. `config` explains
-the settings, `check` looks whether all is there, `services` runs processes and prepares the ledger.
-`up` starts and ends all of them, `status` and its `status_page` show how they are. `demo` shows the
-flows on real data, with `demo_run`, `demo_results` and their `tables`.
+`tree` puts it together; `group` tells whatever goes wrong in a line, with its exit code. `task`,
+`pipeline` and `schedule` are groups that are also commands of `celery -A datamcp`; `dead` is a part
+of `task`; `run` with `dry_run`, `pipeline_change`, `pipeline_signal`, `pipeline_backfill`,
+`pipeline_history`, `plan`, `pipeline_schema`, `watch`, `run_logs`, `run_lineage` and `run_export` are parts of
+`pipeline`, `schedule_preview` and `schedule_change` of `schedule`. `config` explains the settings,
+`check` looks whether all is there, `services` runs processes and prepares the ledger. `up` starts
+and ends all of them, `status` and its `status_page` show how they are. `demo` shows the flows on
+real data, with `demo_run`, `demo_results` and their `tables`.
 
-`session` is what all commands share; `parameters` is how they read, `output`, `task_tables` and
-`pipeline_tables` how they write, `progress` a run as a live table.
+`session` is what all commands share, `installed` what they know of processors; `parameters` is how
+they read, `task_lines` tasks from a file, `schedule_options` what a schedule is to be; `output`,
+`task_tables`, `pipeline_tables` and `schedule_tables` how they write, `run_remarks` what else there
+is to say of a run, `progress` and `live` a run as a live table.
 """
 
 import sys

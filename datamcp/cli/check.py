@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from datamcp.cli.session import session
 from datamcp.config.redaction import redact_url
 from datamcp.config.settings import GlobalConfig
 from datamcp.errors import DatamcpError
+from datamcp.storage.remote import EXTRA
 
 if TYPE_CHECKING:
     from datamcp.bootstrap.runtime import Runtime
@@ -66,8 +68,51 @@ def _findings() -> Iterator[Finding]:
     with session().parts() as runtime:
         for agent_type in loaded.config.agents:
             yield _try(f"agent {agent_type}", partial(_capabilities, runtime, agent_type))
-        yield _database(runtime)
-        yield _try("broker", partial(_broker, runtime))
+        for problem in runtime.types.processor_problems():
+            yield _error("processors", str(problem))
+        yield from _schedules(runtime)
+        yield from _server("database", partial(_database, runtime), partial(_unsafe_sql, runtime))
+        broker = partial(_try, "broker", partial(_broker, runtime))
+        yield from _server("broker", broker, partial(_unsafe_broker, runtime))
+
+
+def _schedules(runtime: "Runtime") -> Iterator[Finding]:
+    """Look at the schedules of the configuration: each has to be readable, and to fire something."""
+    from datamcp.bootstrap.declared import declared_in_config
+
+    declared, wrong = declared_in_config(runtime.config.schedules)
+    tasks = [one for one in declared if one.target.kind == "task"]  # a pipeline needs the database
+    wrong |= runtime.schedules.problems(tasks)
+    for name in runtime.config.schedules:
+        if name in wrong:
+            yield _error("schedules", f"schedules.{name}: {wrong[name]}")
+    if declared and not wrong:
+        yield _ok("schedules", ", ".join(runtime.config.schedules))
+
+
+def _server(
+    name: str, look: Callable[[], Finding], unsafe: Callable[[], list[str]]
+) -> Iterator[Finding]:
+    """Look at a server and, if it answers, at settings of it that break our promises."""
+    found = look()
+    yield found
+    if found.level == "ok":
+        for caution in unsafe():
+            yield _warning(name, caution)
+
+
+def _unsafe_sql(runtime: "Runtime") -> list[str]:
+    from datamcp.infra.durability import cautions_of_database
+
+    return cautions_of_database(runtime.database)
+
+
+def _unsafe_broker(runtime: "Runtime") -> list[str]:
+    from datamcp.infra.durability import cautions_of_redis
+    from datamcp.infra.redis import client_url
+
+    url = client_url(str(runtime.config.broker.url))
+    return [] if url is None else cautions_of_redis(url)
 
 
 def _files(config: GlobalConfig) -> Iterator[Finding]:
@@ -75,8 +120,10 @@ def _files(config: GlobalConfig) -> Iterator[Finding]:
     if key_file is not None and not os.access(key_file, os.R_OK):
         yield _error("key file", f"security.key_file: {key_file} is no file that can be read")
     for root in config.storage.allowed_roots:
-        if not Path(root).is_dir():
+        if isinstance(root, Path) and not root.is_dir():
             yield _warning("files", f"storage.allowed_roots: there is no folder {root}")
+        elif not isinstance(root, Path) and find_spec("fsspec") is None:
+            yield _warning("files", f"storage.allowed_roots: {root} needs fsspec: {EXTRA}")
     above = _nearest(state)
     if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
         yield _error("state folder", f"system.state_dir: {state} can't be written to")

@@ -20,6 +20,7 @@ from datamcp.stack.life import Died
 from datamcp.stack.losses import Losses
 from datamcp.stack.record import write
 from datamcp.stack.stack import Stack
+from datamcp.tasks.ledger import Death
 from datamcp.tasks.states import FINAL
 
 
@@ -40,7 +41,7 @@ class DemoRun:
     def start(self) -> None:
         """Start the processes."""
         leftovers = self._stack.leftovers
-        self._losses.add(leftovers.owed if leftovers is not None else (), is_blamed=False)
+        self._losses.add(leftovers.owed if leftovers is not None else (), Death.EXPLAINED)
         self._stack.start()
         self._tell_others()
 
@@ -138,7 +139,7 @@ class DemoRun:
             self._runtime.pipelines.sync.cancel_pipeline(run_id)
         self._stack.stop()
         ours = [one.process_id for one in self._stack.records() if one.process_id]
-        self._losses.add(ours, is_blamed=False)
+        self._losses.add(ours, Death.EXPLAINED)
         self._losses.give_back()
 
     def _tell_others(self) -> None:

@@ -74,25 +74,30 @@ def read_document(document: str | None) -> dict[str, Any]:
     """Return the JSON object of `--parameters`; raises click.UsageError."""
     if document is None:
         return {}
-    try:
-        value = json.loads(_text(document))
-    except OSError as error:
-        raise click.UsageError(f"--parameters: {error.strerror}: {error.filename!r}") from error
-    except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"--parameters is not JSON: {error}") from error
+    value = read_json(document, "--parameters")
     if not isinstance(value, dict):
         raise click.UsageError("--parameters must be a JSON object")
     return value
 
 
-def read_instant(text: str | None) -> datetime | None:
-    """Return an ISO 8601 instant; one without a zone is local. Raises click.UsageError."""
+def read_json(document: str, option: str) -> Any:
+    """Return an option's JSON: inline, of `@file`, or of stdin (`-`); raises click.UsageError."""
+    try:
+        return json.loads(_text(document))
+    except OSError as error:
+        raise click.UsageError(f"{option}: {error.strerror}: {error.filename!r}") from error
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{option} is not JSON: {error}") from error
+
+
+def read_instant(text: str | None, option: str = "--at") -> datetime | None:
+    """Return an option's ISO 8601 instant; one without a zone is local. Raises click.UsageError."""
     if text is None:
         return None
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise click.UsageError(f"--at takes an ISO 8601 instant, got {text!r}") from error
+        raise click.UsageError(f"{option} takes an ISO 8601 instant, got {text!r}") from error
 
 
 def _text(document: str) -> str:

@@ -7,12 +7,24 @@ import click
 from pydantic import BaseModel
 
 from datamcp.cli.group import CommandGroup
+from datamcp.cli.installed import finder, lenient_finder
 from datamcp.cli.output import counted, json_option, print_json, show
+from datamcp.cli.pipeline_backfill import backfill
+from datamcp.cli.pipeline_change import CHANGES
+from datamcp.cli.pipeline_history import history
+from datamcp.cli.pipeline_schema import schema
+from datamcp.cli.pipeline_signal import SIGNALS
 from datamcp.cli.pipeline_tables import pipelines_table
+from datamcp.cli.plan import plan
 from datamcp.cli.run import cancel, runs, status, trigger
+from datamcp.cli.run_export import export
+from datamcp.cli.run_lineage import lineage
+from datamcp.cli.run_logs import logs
 from datamcp.cli.session import session
+from datamcp.cli.watch import watch
 from datamcp.clock import SystemClock
 from datamcp.errors import InvalidPipelineError, Problem
+from datamcp.pipelines.configurations import Finder
 from datamcp.pipelines.definition import PipelineDefinition
 from datamcp.pipelines.loader import load
 from datamcp.pipelines.status import PipelineStatus
@@ -43,6 +55,8 @@ def pipeline() -> None:
       datamcp pipeline register flights.yaml
       datamcp pipeline trigger flights -p month=2013_02 --wait
       datamcp pipeline runs flights
+      datamcp pipeline watch 01987e6a-…
+      datamcp pipeline export 01987e6a-… --format html
     """  # noqa: D301  click's mark for text that is not re-wrapped
 
 
@@ -52,20 +66,23 @@ def pipeline() -> None:
 def validate(files: tuple[Path, ...], as_json: bool) -> None:
     """Check pipeline files, without database or broker.
 
-    Every problem of every file is told at once, with its line. Exit code 2 if there is one.
+    Every problem of every file is told at once, with its line. Exit code 2 if there is one. What
+    processors accept is checked, too, and capabilities of the agents that are configured here, as
+    far as their configuration does not depend on references.
 
     \b
     Examples:
       datamcp pipeline validate flights.yaml
       datamcp pipeline validate config/pipelines/*.yaml --json
     """  # noqa: D301  click's mark for text that is not re-wrapped
-    definitions = _load_all(files)
+    with lenient_finder() as find:
+        definitions = _load_all(files, find)
     checked = [
         Checked(
             file=str(file),
             pipeline_id=definition.pipeline_id,
             version=definition.version,
-            steps=len(definition.tasks),
+            steps=len(definition.steps),
         )
         for file, definition in definitions
     ]
@@ -90,7 +107,9 @@ def register(file: Path, as_json: bool) -> None:
       datamcp pipeline register flights.yaml
       datamcp pipeline register flights.yaml --json | jq .revision
     """  # noqa: D301  click's mark for text that is not re-wrapped
-    definition = load(file)
+    with session().parts() as parts:
+        most = parts.config.pipelines.max_retry_attempts
+        definition = load(file, find=finder(parts), most_retries=most)
     with session().runtime() as runtime:
         registered = runtime.pipelines.sync.register_pipeline(definition)
     if as_json:
@@ -98,7 +117,7 @@ def register(file: Path, as_json: bool) -> None:
         return
     click.echo(
         f"registered {registered.pipeline_id}, version {registered.version} "
-        f"(revision {registered.revision}), {counted(len(definition.tasks), 'step')}"
+        f"(revision {registered.revision}), {counted(len(definition.steps), 'step')}"
     )
 
 
@@ -121,17 +140,34 @@ def list_pipelines(as_json: bool) -> None:
         show(pipelines_table(found, last, now=SystemClock().now()))
 
 
-for command in (trigger, status, runs, cancel):
+for command in (
+    plan,
+    schema,
+    trigger,
+    status,
+    watch,
+    runs,
+    history,
+    cancel,
+    *CHANGES,
+    *SIGNALS,
+    backfill,
+    logs,
+    lineage,
+    export,
+):
     pipeline.add_command(command)
 
 
-def _load_all(files: tuple[Path, ...]) -> list[tuple[Path, PipelineDefinition]]:
+def _load_all(
+    files: tuple[Path, ...], find: Finder | None
+) -> list[tuple[Path, PipelineDefinition]]:
     """Return the definitions of files; raises InvalidPipelineError with the problems of all."""
     loaded: list[tuple[Path, PipelineDefinition]] = []
     wrong: list[InvalidPipelineError] = []
     for file in files:
         try:
-            loaded.append((file, load(file)))
+            loaded.append((file, load(file, find=find)))
         except InvalidPipelineError as error:
             wrong.append(error)
     if len(wrong) > 1:

@@ -15,6 +15,7 @@ from datamcp.cli.output import (
     short_instant,
     state_text,
 )
+from datamcp.cli.run_remarks import run_remarks, step_remarks
 from datamcp.pipelines.status import Pipeline, PipelineStatus, StepStatus
 from datamcp.tasks.states import State
 
@@ -25,22 +26,35 @@ _WIDE = 110  # characters from which on a list of runs has room for their errors
 
 
 def run_table(status: PipelineStatus, now: datetime) -> RenderableType:
-    """Return a run with its steps."""
+    """Return a run with its steps; what no step has is no column."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("step", overflow="fold")
     table.add_column("state", no_wrap=True)
-    for name in ("took", "rows in", "rows out", "set aside"):
+    columns = {
+        "attempt": [_attempt(step) for step in status.tasks.values()],
+        "began": [short_instant(step.started_at, now) for step in status.tasks.values()],
+        "took": [step_took(step, now) for step in status.tasks.values()],
+        "rows in": [step_count(step.records_in) for step in status.tasks.values()],
+        "rows out": [step_count(step.records_out) for step in status.tasks.values()],
+        "set aside": [step_count(step.records_rejected or None) for step in status.tasks.values()],
+    }
+    used = {name: cells for name, cells in columns.items() if any(cells)}
+    for name in used:
         table.add_column(name, justify="right", no_wrap=True)
-    for name, step in status.tasks.items():
+    for number, (name, step) in enumerate(status.tasks.items()):
         table.add_row(
             Text(f"{MARKS.get(step.state, '·')} {name}", style=COLOURS.get(step.state, "")),
             state_text(step.state),
-            _took(step, now),
-            _count(step.records_in),
-            _count(step.records_out),
-            _count(step.records_rejected or None),
+            *(cells[number] for cells in used.values()),
         )
-    return Group(_headline(status, now), *_punctuality(status, now), table, *_problems(status))
+    return Group(
+        headline(status, now),
+        *_punctuality(status, now),
+        *run_remarks(status, now),
+        table,
+        *step_remarks(status),
+        *_problems(status),
+    )
 
 
 def runs_table(runs: Sequence[PipelineStatus], *, width: int, now: datetime) -> Table:
@@ -82,7 +96,8 @@ def pipelines_table(
     return table
 
 
-def _headline(status: PipelineStatus, now: datetime) -> Text:
+def headline(status: PipelineStatus, now: datetime) -> Text:
+    """Return what a run is, in one line."""
     since = min(now, status.started_at or status.scheduled_at or status.created_at)
     head = Text.assemble(
         (status.pipeline_id, "bold"),
@@ -108,12 +123,18 @@ def _punctuality(status: PipelineStatus, now: datetime) -> list[Text]:
     return [Text(f"due {due}, not begun", style="dim")]
 
 
-def _took(step: StepStatus, now: datetime) -> str:
+def step_took(step: StepStatus, now: datetime) -> str:
+    """Return how long a step took, so far if it runs."""
     end = now if step.state is State.RUNNING else step.finished_at
     return duration(step.started_at, end)
 
 
-def _count(number: int | None) -> str:
+def _attempt(step: StepStatus) -> str:
+    return f"{step.attempt} of {step.max_attempts}" if step.attempt > 1 else ""
+
+
+def step_count(number: int | None) -> str:
+    """Return a number of rows, if it is known."""
     return "" if number is None else f"{number:,}"
 
 
@@ -125,8 +146,8 @@ def _problems(status: PipelineStatus) -> list[Text]:
     ]
     failed = {State.FAILED, State.TIMED_OUT}
     lines += [
-        Text(f"  {name}: {step.error_message}", style="red")
+        Text(f"  {name}: {step.error_message or step.error_code}", style="red")
         for name, step in status.tasks.items()
-        if step.state in failed
+        if step.state in failed and (step.error_message or step.error_code)
     ]
     return lines

@@ -1,12 +1,13 @@
 """Shows runs until they end: as live tables on a terminal, else a line for each step that ends."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Event
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from datamcp.cli.live import live_view
 from datamcp.cli.output import counted, duration
 from datamcp.cli.pipeline_tables import MARKS, run_table
 from datamcp.clock import Clock
@@ -14,6 +15,7 @@ from datamcp.pipelines.status import PipelineStatus, StepStatus
 from datamcp.tasks.states import FINAL
 
 _LOOK = 0.2  # seconds between two looks at the runs
+_SHARE = 5  # times as long as a look takes is the pause after it
 
 
 Look = Callable[[], Sequence[PipelineStatus]]
@@ -30,39 +32,52 @@ def follow(
 ) -> Sequence[PipelineStatus]:
     """Show runs until all have ended, and return how they ended.
 
-    `each_look` is called in between; what it raises ends the waiting. `is_kept` tells to leave the
-    live tables where they are.
+    `each_look` is called in between; what it raises ends the waiting. `is_kept` tells to leave
+    tables of all steps there in the end.
     """
-    pause = Event()
+    looks = _looks(look, clock, each_look)
     if not console.is_terminal:
-        return _follow_in_lines(console, look, pause, each_look)
+        return _follow_in_lines(console, looks)
     with Live(console=console, auto_refresh=False, transient=not is_kept) as live:
-        while True:
-            runs = look()
-            now = clock.now()
-            live.update(Group(*(run_table(run, now) for run in runs)), refresh=True)
+        for runs in looks:
+            now, lines = clock.now(), console.height // len(runs)
             if _all_ended(runs):
-                return runs
-            each_look()
-            pause.wait(_LOOK)
+                if is_kept:
+                    live.update(Group(*(run_table(run, now) for run in runs)), refresh=True)
+                break
+            live.update(Group(*(live_view(run, now, lines=lines) for run in runs)), refresh=True)
+    return runs
+
+
+def _looks(
+    look: Look, clock: Clock, each_look: Callable[[], None]
+) -> Iterator[Sequence[PipelineStatus]]:
+    """Look again and again until all have ended; the more a look costs, the less often."""
+    pause = Event()
+    while True:
+        before = clock.monotonic()
+        runs = look()
+        cost = clock.monotonic() - before
+        yield runs
+        if _all_ended(runs):
+            return
+        each_look()
+        pause.wait(max(_LOOK, _SHARE * cost))
 
 
 def _follow_in_lines(
-    console: Console, look: Look, pause: Event, each_look: Callable[[], None]
+    console: Console, looks: Iterable[Sequence[PipelineStatus]]
 ) -> Sequence[PipelineStatus]:
     told: set[tuple[str, str]] = set()
-    while True:
-        runs = look()
+    runs: Sequence[PipelineStatus] = ()
+    for runs in looks:
         for run in runs:
             for name, step in run.tasks.items():
                 if step.state in FINAL and (run.run_id, name) not in told:
                     told.add((run.run_id, name))
                     shown = name if len(runs) == 1 else f"{run.pipeline_id} {name}"
                     console.print(Text(_line(shown, step)), soft_wrap=True)
-        if _all_ended(runs):
-            return runs
-        each_look()
-        pause.wait(_LOOK)
+    return runs
 
 
 def _all_ended(runs: Sequence[PipelineStatus]) -> bool:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datamcp.cli.dry_run import show_dry_run
 from datamcp.cli.group import FAILED, UNREACHABLE
 from datamcp.cli.output import console, json_option, messages, print_json, show
 from datamcp.cli.parameters import (
@@ -14,9 +15,11 @@ from datamcp.cli.parameters import (
     read_pairs,
     wait_options,
 )
-from datamcp.cli.pipeline_tables import run_table, runs_table
+from datamcp.cli.pipeline_tables import runs_table
 from datamcp.cli.progress import follow
+from datamcp.cli.run_remarks import wait_for_room
 from datamcp.cli.session import session
+from datamcp.cli.watch import conclude, goes_on, show_run
 from datamcp.clock import SystemClock
 from datamcp.errors import ResultTimeoutError
 from datamcp.pipelines.definition import PipelineDefinition
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     metavar="INSTANT",
     help="Start at this ISO 8601 instant; local time if it names no zone.",
 )
+@click.option("--dry-run", is_flag=True, help="Show what would run; write and send nothing.")
 @wait_options
 @json_option
 @click.pass_context
@@ -43,6 +47,7 @@ def trigger(
     pairs: tuple[str, ...],
     document: str | None,
     at: str | None,
+    dry_run: bool,
     wait: bool,
     timeout: float | None,
     as_json: bool,
@@ -51,24 +56,30 @@ def trigger(
 
     Parameters are checked against the definition before anything is written. With --at the run
     waits, as a row of the ledger, and beat starts it when it is due. With --wait the exit
-    code is 1 if the run does not succeed, or does not end in time; it goes on then.
+    code is 1 if the run does not succeed, or does not end in time; it goes on then. With --dry-run
+    the steps are shown as they would run, each with what it waits for and its configuration.
 
     \b
     Examples:
       datamcp pipeline trigger flights --wait
+      datamcp pipeline trigger flights -p month=2013_02 --dry-run
       datamcp pipeline trigger flights -p month=2013_02 -p data=/data --json
       datamcp pipeline trigger flights --parameters @february.json --wait --timeout 60
       datamcp pipeline trigger flights --at 2030-01-01T00:00Z
     """  # noqa: D301  click's mark for text that is not re-wrapped
     due = read_instant(at)
     with session().runtime() as runtime:
-        runtime.app.require_broker()
+        if not dry_run:
+            runtime.app.require_broker()
         pipelines = runtime.pipelines.sync
         definition = pipelines.get_pipeline(pipeline_id).definition
-        values = read_document(document) | _typed(definition, read_pairs(pairs))
+        values = read_document(document) | typed(definition, read_pairs(pairs))
+        if dry_run:
+            show_dry_run(runtime, pipeline_id, values, as_json=as_json)
+            return
         triggered = pipelines.submit(pipeline_id, values, triggered_by="cli", scheduled_at=due)
         if triggered.unpublished:
-            _show(pipelines.monitor_execution(triggered.run_id), as_json=as_json)
+            show_run(pipelines.monitor_execution(triggered.run_id), as_json=as_json)
             click.echo(
                 f"Error: {triggered.unpublished}; run {triggered.run_id} is kept and will start "
                 "once the broker is back",
@@ -76,17 +87,18 @@ def trigger(
             )
             ctx.exit(UNREACHABLE)
         if wait or timeout is not None:
-            _wait_and_show(ctx, runtime, triggered.run_id, timeout, as_json=as_json)
+            wait_and_show(ctx, runtime, triggered.run_id, timeout, as_json=as_json)
         else:
-            _show(pipelines.monitor_execution(triggered.run_id), as_json=as_json)
+            show_run(pipelines.monitor_execution(triggered.run_id), as_json=as_json)
 
 
 @click.command()
 @click.argument("run_id")
 @click.option("--watch", is_flag=True, help="Show the run until it ends.")
 @json_option
-def status(run_id: str, watch: bool, as_json: bool) -> None:
-    """Show how far a run is, with all its steps.
+@click.pass_context
+def status(ctx: click.Context, run_id: str, watch: bool, as_json: bool) -> None:
+    """Show how far a run is, with all its steps: their times, rows, attempts and errors.
 
     \b
     Examples:
@@ -96,8 +108,12 @@ def status(run_id: str, watch: bool, as_json: bool) -> None:
     with session().runtime() as runtime:
         found = runtime.pipelines.sync.monitor_execution(run_id)
         if watch and not found.is_final:
-            found = _follow(runtime, run_id, None)
-    _show(found, as_json=as_json)
+            with goes_on(ctx, run_id):
+                found = _follow(runtime, run_id, None)
+        room = None if as_json else wait_for_room(runtime, found, SystemClock().now())
+    show_run(found, as_json=as_json)
+    if room:
+        click.echo(room)
 
 
 @click.command()
@@ -148,13 +164,13 @@ def cancel(ctx: click.Context, run_id: str, as_json: bool) -> None:
     with session().runtime() as runtime:
         is_cancelled = runtime.pipelines.sync.cancel_pipeline(run_id)
         found = runtime.pipelines.sync.monitor_execution(run_id)
-    _show(found, as_json=as_json)
+    show_run(found, as_json=as_json)
     if not is_cancelled:
         click.echo(f"Error: run {run_id} had already ended: {found.state}", err=True)
         ctx.exit(FAILED)
 
 
-def _typed(definition: PipelineDefinition, words: dict[str, str]) -> dict[str, Any]:
+def typed(definition: PipelineDefinition, words: dict[str, str]) -> dict[str, Any]:
     """Return words as values of the parameters' types, where they are; checked later."""
     values: dict[str, Any] = {}
     for name, word in words.items():
@@ -169,21 +185,20 @@ def _typed(definition: PipelineDefinition, words: dict[str, str]) -> dict[str, A
     return values
 
 
-def _wait_and_show(
+def wait_and_show(
     ctx: click.Context, runtime: "Runtime", run_id: str, timeout: float | None, *, as_json: bool
 ) -> None:
+    """Wait for a run's end and show it; exit code 1 unless it succeeds in time."""
     try:
-        found = _follow(runtime, run_id, timeout)
+        with goes_on(ctx, run_id):
+            found = _follow(runtime, run_id, timeout)
     except ResultTimeoutError as error:
-        _show(runtime.pipelines.sync.monitor_execution(run_id), as_json=as_json)
+        show_run(runtime.pipelines.sync.monitor_execution(run_id), as_json=as_json)
         line = f"run {run_id} is still {error.state} after {error.timeout:g} s"
         click.echo(f"Error: {line}", err=True)
         ctx.exit(FAILED)
-    _show(found, as_json=as_json)
-    if found.state is not RunState.SUCCEEDED:
-        if found.error_message:
-            click.echo(f"Error: run {run_id} {found.state}: {found.error_message}", err=True)
-        ctx.exit(FAILED)
+    show_run(found, as_json=as_json)
+    conclude(ctx, found)
 
 
 def _follow(runtime: "Runtime", run_id: str, timeout: float | None) -> PipelineStatus:
@@ -205,10 +220,3 @@ def _follow(runtime: "Runtime", run_id: str, timeout: float | None) -> PipelineS
         shown, lambda: [pipelines.monitor_execution(run_id)], clock, each_look=check_time
     )
     return found
-
-
-def _show(status: PipelineStatus, *, as_json: bool) -> None:
-    if as_json:
-        print_json(status)
-    else:
-        show(run_table(status, SystemClock().now()))

@@ -13,6 +13,7 @@ from datamcp.stack.report import (
     ProcessState,
     ProcessStatus,
     QueueStatus,
+    SchedulesStatus,
     ServiceStatus,
 )
 from datamcp.stack.warnings import length
@@ -24,6 +25,7 @@ _COLOURS = {
     ProcessState.SILENT: "red",
     ProcessState.DEAD: "red",
 }
+_LATE = 2.0  # seconds
 _UNKNOWN = "?"
 _WORDS = {"state", "work"}  # columns that hold no numbers
 
@@ -50,6 +52,7 @@ def _head(status: InstallationStatus) -> Table:
         [
             ("stack", started),
             *((name, _service(name, one)) for name, one in services if one is not None),
+            ("schedules", _schedules(status.schedules)),
             ("logs", None if stack is None else stack.logs),
         ]
     )
@@ -114,6 +117,22 @@ def _table(first: str, others: tuple[str, ...]) -> Table:
     for name in others:
         table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
     return table
+
+
+def _schedules(schedules: SchedulesStatus | None) -> str | None:
+    """Return the schedules in a line; nothing where there are none."""
+    if schedules is None or not schedules.count:
+        return None
+    parts = [
+        f"{schedules.count:,}" + (f" ({schedules.paused:,} paused)" if schedules.paused else "")
+    ]
+    if schedules.overdue > _LATE:
+        parts.append(f"overdue by {length(timedelta(seconds=schedules.overdue))}")
+    elif schedules.due_in is not None:
+        parts.append(f"next in {length(timedelta(seconds=max(0.0, schedules.due_in)))}")
+    if schedules.lateness is not None:
+        parts.append(f"the last fired {schedules.lateness:.2f} s late")
+    return ", ".join(parts)
 
 
 def _service(name: str, service: ServiceStatus) -> Text:

@@ -1,6 +1,6 @@
 """Tasks as tables: one in full, many as a list, and the history of one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydantic_core import to_json
@@ -15,7 +15,7 @@ from datamcp.cli.output import (
     short_instant,
     state_text,
 )
-from datamcp.tasks.task import TaskEvent, TaskResult, TaskStatus
+from datamcp.tasks.task import DeadLetter, TaskEvent, TaskResult, TaskStatus
 
 _WIDE = 110  # characters from which on a list of tasks has room for their errors
 
@@ -29,6 +29,7 @@ def task_fields(status: TaskStatus) -> Table:
             ("state", state_text(status.state)),
             ("attempt", f"{status.attempt} of {status.max_attempts}" if status.attempt else None),
             ("queue", f"{status.queue}, priority {status.priority}"),
+            ("waiting for", _waiting_for(status)),
             ("agent", status.agent_id),
             ("progress", None if status.progress is None else f"{status.progress:.0%}"),
             ("created", instant(status.created_at)),
@@ -37,8 +38,14 @@ def task_fields(status: TaskStatus) -> Table:
             ("finished", instant(status.finished_at)),
             ("took", duration(status.started_at, status.finished_at)),
             ("error", status.error),
+            ("retry of", status.retry_of),
+            ("followed by", status.followed_by),
         ]
     )
+
+
+def _waiting_for(status: TaskStatus) -> str | None:
+    return None if status.blocked_on is None else f"the limit of {status.blocked_on}"
 
 
 def result_fields(result: TaskResult) -> Table:
@@ -85,6 +92,56 @@ def history_table(events: Sequence[TaskEvent]) -> Table:
             state_text(event.state),
             str(event.attempt or ""),
             Text(event.agent_id or ""),
-            Text(event.message or ""),
+            Text(": ".join(part for part in (event.error_code, event.message) if part)),
         )
+    return table
+
+
+def dead_table(letters: Sequence[DeadLetter], *, width: int, now: datetime) -> Table:
+    """Return dead letters, one a row, with their errors where the line is long enough."""
+    names = ["task", "type", "died", "attempts", "error"]
+    if width >= _WIDE:
+        names.append("message")
+    table = list_table(names, whole=("task", "died", "attempts"))
+    for letter in letters:
+        cells = (
+            letter.task_id,
+            Text(letter.task_type),
+            short_instant(letter.dead_at, now),
+            str(letter.attempt),
+            Text(letter.error_code or ""),
+            Text(letter.error_message or ""),
+        )
+        table.add_row(*cells[: len(names)])
+    return table
+
+
+def letter_fields(letter: DeadLetter) -> Table:
+    """Return a dead letter as names and values."""
+    return fields_table(
+        [
+            ("task", letter.task_id),
+            ("type", letter.task_type),
+            ("state", state_text(letter.state)),
+            ("attempt", f"{letter.attempt} of {letter.max_attempts}"),
+            ("queue", f"{letter.queue}, priority {letter.priority}"),
+            ("agent", letter.agent_id),
+            ("key", letter.idempotency_key),
+            ("created", instant(letter.created_at)),
+            ("died", instant(letter.dead_at)),
+            ("error", letter.error_code),
+            ("message", letter.error_message),
+            ("parameters", to_json(letter.parameters).decode()),
+            ("details", to_json(letter.details).decode() if letter.details else None),
+            ("retry of", letter.retry_of),
+            ("followed by", letter.followed_by),
+        ]
+    )
+
+
+def requeued_table(requeued: Mapping[str, str]) -> Table:
+    """Return which tasks follow which dead letters."""
+    table = list_table(("task", "followed by"), whole=("task", "followed by"))
+    for task_id, follower in requeued.items():
+        table.add_row(task_id, follower)
     return table

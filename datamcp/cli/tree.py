@@ -8,6 +8,7 @@ from datamcp.cli.config import config
 from datamcp.cli.demo import demo
 from datamcp.cli.group import CommandGroup
 from datamcp.cli.pipeline import pipeline
+from datamcp.cli.schedule import schedule
 from datamcp.cli.services import beat, flower, migrate, worker
 from datamcp.cli.session import Session
 from datamcp.cli.status import status
@@ -62,5 +63,6 @@ for command in (
     config,
     task,
     pipeline,
+    schedule,
 ):
     tree.add_command(command)

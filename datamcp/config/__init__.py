@@ -1,8 +1,8 @@
 """The configuration: what may be set, where it is read from, and what holds in the end.
 
-* `section`, `size`, `url`, `redaction`: the values that settings are made of, and what is hidden.
+* `section`, `size`, `url`, `root`, `redaction`: the values that settings are made of, and what is hidden.
 * `system`, `broker`, `agents`, `scheduler`, `pipelines`, `storage`, `security`, `monitoring`,
-  `integrations`: one module for each section; `settings` puts them together as `GlobalConfig`.
+  `integrations`, `schedules`: one module for each section; `settings` puts them together as `GlobalConfig`.
 * `layer`: what one source says, and where.
 * `fields`: what the models say about a path.
 * `document`, `text`, `stack`: read YAML files, variables and command line, and a running stack.

@@ -136,9 +136,14 @@ def _anchored(entry: Entry, cwd: Path) -> Entry:
     if entry.path == DATABASE_URL and isinstance(value, str):
         return replace(entry, value=_anchored_sqlite(value, cwd))
     if entry.path in _PATH_LISTS and isinstance(value, list):
-        roots = [str(absolute(one, cwd)) if isinstance(one, str) else one for one in value]
+        roots = [_anchored_root(one, cwd) for one in value]
         return replace(entry, value=roots)
     return entry
+
+
+def _anchored_root(root: Any, cwd: Path) -> Any:
+    is_path = isinstance(root, str) and not scheme_of(root)
+    return str(absolute(root, cwd)) if is_path else root
 
 
 def _anchored_sqlite(url: str, cwd: Path) -> str:

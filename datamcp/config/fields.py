@@ -18,7 +18,7 @@ from datamcp.config.redaction import is_secret_name
 from datamcp.config.settings import GlobalConfig
 from datamcp.naming import did_you_mean
 
-ANY_NAME = {"agents": "TYPE", "integrations": "NAME"}
+ANY_NAME = {"agents": "TYPE", "integrations": "NAME", "schedules": "NAME"}
 """What stands for the name of an entry where the user chooses it."""
 
 

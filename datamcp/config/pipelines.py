@@ -25,7 +25,8 @@ class OrchestratorConfig(Section):
         default=3600, description="Seconds that a run may take whose pipeline has no timeout."
     )
     heartbeat_interval: Seconds = Field(
-        default=30, description="Seconds between two looks at the progress of a run."
+        default=30,
+        description="Seconds between two looks for runs that something has left in the lurch.",
     )
     cleanup_interval: Seconds = Field(
         default=300, description="Seconds between two removals of what old runs left behind."
@@ -34,10 +35,11 @@ class OrchestratorConfig(Section):
         default=3, description="Most retries that a step may ask for."
     )
     enable_metrics: bool = Field(
-        default=True, description="Whether figures are kept for each pipeline."
+        default=True,
+        description="Whether earlier runs of a pipeline are looked at to estimate when one ends.",
     )
     enable_logging: bool = Field(
-        default=True, description="Whether the events of runs are written to the log."
+        default=True, description="Whether what happens to runs is written to the log."
     )
     storage_backend: Literal["postgresql", "mongodb", "sqlite"] = Field(
         default="postgresql",

@@ -102,6 +102,13 @@ def _types_are_free(config: GlobalConfig) -> Iterator[Broken]:
         yield Broken(("agents", name), "is the name of a process that is no agent; choose another")
 
 
+def _schedules_run_one_thing(config: GlobalConfig) -> Iterator[Broken]:
+    for name, entry in config.schedules.items():
+        if (entry.task is None) == (entry.pipeline is None):
+            message = "must name what it runs: either `task` or `pipeline`"
+            yield Broken(("schedules", name, "task"), message, (("schedules", name, "pipeline"),))
+
+
 def _queues_are_served_once(config: GlobalConfig) -> Iterator[Broken]:
     served: dict[str, str] = {**{name: name for name in config.agents}, "pipelines": "pipelines"}
     for name, agent in config.agents.items():
@@ -159,5 +166,6 @@ _RULES: tuple[Callable[[GlobalConfig], Iterable[Broken]], ...] = (
     _limits_are_in_order,
     _types_are_free,
     _queues_are_served_once,
+    _schedules_run_one_thing,
     _guarded_is_safe,
 )

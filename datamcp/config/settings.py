@@ -11,6 +11,7 @@ from datamcp.config.integrations import IntegrationConfig, IntegrationName
 from datamcp.config.monitoring import MonitoringConfig
 from datamcp.config.pipelines import OrchestratorConfig
 from datamcp.config.scheduler import SchedulerConfig
+from datamcp.config.schedules import ScheduleConfig, ScheduleName
 from datamcp.config.section import Section
 from datamcp.config.security import SecurityConfig
 from datamcp.config.storage import MemoryConfig
@@ -25,13 +26,14 @@ class GlobalConfig(Section):
     agents: dict[AgentType, AgentConfig] = Field(default_factory=dict)
     agent_manager: AgentManagerConfig = Field(default_factory=AgentManagerConfig)
     scheduler: SchedulerConfig = Field(default_factory=SchedulerConfig)
+    schedules: dict[ScheduleName, ScheduleConfig] = Field(default_factory=dict)
     pipelines: OrchestratorConfig = Field(default_factory=OrchestratorConfig)
     storage: MemoryConfig = Field(default_factory=MemoryConfig)
     security: SecurityConfig = Field(default_factory=SecurityConfig)
     monitoring: MonitoringConfig = Field(default_factory=MonitoringConfig)
     integrations: dict[IntegrationName, IntegrationConfig] = Field(default_factory=dict)
 
-    @field_validator("agents", "integrations", mode="before")
+    @field_validator("agents", "integrations", "schedules", mode="before")
     @classmethod
     def _drop_what_is_switched_off(cls, value: Any) -> Any:
         """Leave out entries that are null: so a later source removes what an earlier one named."""

@@ -1,10 +1,10 @@
 """Section `storage`: the ledger, memories, the cache in front of them, and artifacts."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from datamcp.config.root import Root
 from datamcp.config.section import Seconds, Section
 from datamcp.config.size import Size
 from datamcp.config.url import CacheUrl, DatabaseUrl, Url
@@ -66,10 +66,11 @@ class MemoryConfig(Section):
         description="Folder or URL of the data that steps hand on. "
         "Unset: `artifacts` in `system.state_dir`.",
     )
-    allowed_roots: tuple[Path, ...] = Field(
+    allowed_roots: tuple[Root, ...] = Field(
         default=(),
         description="Folders that pipelines may read from and write to, besides the artifacts "
-        "and the data that is shipped with the product.",
+        "and the data that is shipped with the product. A URL such as `s3://bucket/in/` allows "
+        "what is below it (needs `datamcp[remote]`, and fsspec's package for its kind).",
     )
 
 

@@ -25,6 +25,7 @@ from datamcp.config.layer import Entry, Origin, OriginKind, SettingPath, dotted
 from datamcp.config.loader import Loaded
 from datamcp.config.names import agent_type_of
 from datamcp.config.redaction import HIDDEN, redact
+from datamcp.config.root import Root
 from datamcp.config.size import Size
 from datamcp.config.url import Url
 from datamcp.errors import ConfigError, Problem
@@ -59,7 +60,7 @@ def rows(loaded: Loaded, section: str = "") -> list[Row]:
     prefix = _canonical(tuple(section.split("."))) if section else ()
     values = loaded.config.model_dump(mode="json")
     found = [_row(path, values, loaded) for path in _within(loaded, prefix)]
-    if not found and prefix not in {("agents",), ("integrations",)}:
+    if not found and prefix not in {("agents",), ("integrations",), ("schedules",)}:
         raise _unknown(section)
     return found
 
@@ -232,4 +233,9 @@ _KINDS: dict[Any, str] = {
     Size: "size",
     Url: "URL",
 }
-_PLURALS: dict[Any, str] = {str: "texts", Path: "paths", Url: "URLs"}
+_PLURALS: dict[Any, str] = {
+    str: "texts",
+    Path: "paths",
+    Url: "URLs",
+    target_of(Root): "paths and URLs",
+}

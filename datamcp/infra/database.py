@@ -6,7 +6,6 @@ socket. Driver errors that mean "not there" become BackendUnavailable.
 
 import os
 import select
-import signal
 import sqlite3
 import weakref
 from collections.abc import Iterator
@@ -28,17 +27,41 @@ from sqlalchemy import (
 )
 
 from datamcp.errors import BackendUnavailable, ConfigError
+from datamcp.infra.composure import undisturbed
+from datamcp.infra.prepare import Preparer, prepare_often_used
 
 _BUSY_TIMEOUT = 15.0  # seconds that SQLite waits for another writer
 _WAL_TRIES = 300  # in that time
 _CONNECT_TIMEOUT = 5  # seconds
+# A network that is gone tells nobody: the system would wait for an answer for a quarter of an hour,
+# and each lease would run out meanwhile. libpq's names; nothing on a Unix socket.
+_NETWORK = {
+    "keepalives_idle": 5,  # seconds until a server that is silent is asked
+    "keepalives_interval": 2,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds until what was sent has arrived
+}
+RELAXED = "SET LOCAL synchronous_commit TO off; "
+"""What comes before a statement of PostgreSQL's whose commit is not waited for."""
+_UNLIMITED = 0  # connections, as SQLAlchemy's pool says it
 _AUTOCOMMIT = "datamcp_autocommit"
-_DISTURBING = {signal.SIGTERM, signal.SIGUSR1}  # a pool's: end the process; its time is up
+_RELAXED = "datamcp_relaxed"
+_PASSING = ("08", "40", "57P")  # SQLSTATE: no connection, to be repeated, shut down
 
 Condition = ColumnElement[bool]
 """What a statement's WHERE holds. Modules that write no SQL take it, and rows, from here."""
 
-__all__ = ["Condition", "Connection", "Database", "Row", "means_unavailable", "parse", "reason"]
+__all__ = [
+    "Condition",
+    "Connection",
+    "Database",
+    "Row",
+    "is_passing",
+    "means_unavailable",
+    "parse",
+    "reason",
+    "relax",
+]
 
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
@@ -51,6 +74,8 @@ class Database:
         self.url = parse(url)
         self._pool_size = pool_size
         self._engine: Engine | None = None
+        self._lasting: Engine | None = None
+        self._preparer: Preparer | None = None
         self._lock = Lock()
         _databases.add(self)
 
@@ -76,7 +101,27 @@ class Database:
         with self._lock:
             if self._engine is None:
                 self._engine = _make_engine(self.url, self._pool_size)
+                if self.dialect == "postgresql":
+                    self._preparer = prepare_often_used(self._engine)
+                    event.listen(self._engine, "before_cursor_execute", _relax, retval=True)
             return self._engine
+
+    @property
+    def lasting(self) -> Engine:
+        """Return this process's engine for transactions that stay open while a task runs.
+
+        There are as many as tasks that run here, and nobody else waits for their connections: the
+        renewal of the leases, for one, comes in time however many they are.
+        """
+        with self._lock:
+            if self._lasting is None:
+                self._lasting = _make_engine(self.url, _UNLIMITED)
+            return self._lasting
+
+    @property
+    def preparer(self) -> Preparer | None:
+        """Return what prepares statements on the connections of `engine`, if anything does."""
+        return self._preparer
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -85,22 +130,31 @@ class Database:
         Raises BackendUnavailable if the database does not answer. A commit whose answer is lost
         raises it too: whether it took place is then not known (protocol R2).
         """
-        with _undisturbed(), self._translated(), self.engine.begin() as connection:
+        with undisturbed(), self.translated(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def autocommit(self) -> Iterator[Connection]:
-        """Run statements that commit each by itself: one round trip where one is enough."""
-        with _undisturbed(), self._translated(), self.engine.connect() as connection:
-            yield connection.execution_options(**self._autocommit_options())
+    def autocommit(self, *, is_relaxed: bool = False) -> Iterator[Connection]:
+        """Run statements that commit each by itself: one round trip where one is enough.
 
-    def _autocommit_options(self) -> dict[str, Any]:
-        if self.dialect == "sqlite":
-            return {_AUTOCOMMIT: True}
-        return {"isolation_level": "AUTOCOMMIT"}
+        With `is_relaxed`, a commit is not waited for until it is on disk: a crash of the database
+        may undo it. That is for what may be lost without harm, such as a claim (protocol R2).
+        """
+        with (
+            undisturbed(),
+            self.translated(),
+            self.engine.connect() as connection,
+            _each_commits(connection),
+        ):
+            if is_relaxed:
+                with _relaxed(connection.execution_options(**{_RELAXED: True})):
+                    yield connection
+            else:
+                yield connection
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Turn what a driver raises of a database that is away into BackendUnavailable."""
         try:
             yield
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
@@ -111,30 +165,72 @@ class Database:
     def close(self) -> None:
         """Close this process's connections; the next use opens new ones."""
         with self._lock:
-            engine, self._engine = self._engine, None
-        if engine is not None:
+            engines, self._engine, self._lasting = (self._engine, self._lasting), None, None
+        for engine in filter(None, engines):
             engine.dispose()
 
     def forget(self) -> None:
         """Drop connections that belong to the parent process, without closing them."""
         self._lock = Lock()
-        engine, self._engine = self._engine, None
-        if engine is not None:
+        engines, self._engine, self._lasting = (self._engine, self._lasting), None, None
+        for engine in filter(None, engines):
             engine.dispose(close=False)
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let a signal wait for the end of the block, if its handler raises an exception here.
+def _each_commits(connection: Connection) -> Iterator[None]:
+    """Have each statement commit by itself during the block.
 
-    Between an UPDATE … RETURNING and its row, SQLite holds its lock. What has the cursor is then in
-    the traceback, and as long as anybody has that, nobody can write.
+    PostgreSQL's driver is told so itself. What SQLAlchemy offers for it asks the server once more
+    at the end; and where that fails, the pool never gets the place of the connection back.
     """
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, _DISTURBING)
+    if connection.dialect.name == "sqlite":
+        connection.execution_options(**{_AUTOCOMMIT: True})
+        yield
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.autocommit = True
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        if not (connection.invalidated or driver.closed):
+            driver.autocommit = False
+
+
+@contextmanager
+def _relaxed(connection: Connection) -> Iterator[None]:
+    """Do not wait for the disk in the block; PostgreSQL is told so with each statement."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("PRAGMA synchronous = FULL")
+
+
+def relax(connection: Connection) -> None:
+    """Let the transaction's commit not be waited for until it is on disk: a crash may undo it.
+
+    On SQLite it is waited for.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(RELAXED.rstrip("; "))
+
+
+def _relax(
+    _connection: Connection,
+    _cursor: Any,
+    statement: str,
+    parameters: Any,
+    context: Any,
+    _executemany: bool,
+) -> tuple[str, Any]:
+    """Let one statement commit without waiting, in the round trip that it makes anyway."""
+    if context is not None and context.execution_options.get(_RELAXED):
+        statement = RELAXED + statement
+    return statement, parameters
 
 
 def parse(url: str) -> URL:
@@ -175,6 +271,16 @@ def means_unavailable(error: exc.SQLAlchemyError) -> bool:
     return True
 
 
+def is_passing(error: BaseException) -> bool:
+    """Tell an error that the same statements may not meet again: the database went, or was busy."""
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return "locked" in str(error.orig)
+    code = str(getattr(error.orig, "pgcode", None) or "")
+    return error.connection_invalidated or code.startswith(_PASSING)
+
+
 def _make_engine(url: URL, pool_size: int) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _make_sqlite(url, pool_size)
@@ -185,7 +291,11 @@ def _make_engine(url: URL, pool_size: int) -> Engine:
         pool_timeout=_CONNECT_TIMEOUT * 2,
         pool_pre_ping=False,
         pool_use_lifo=True,
-        connect_args={"connect_timeout": _CONNECT_TIMEOUT, "application_name": "datamcp"},
+        connect_args={
+            "connect_timeout": _CONNECT_TIMEOUT,
+            "application_name": "datamcp",
+            **_NETWORK,
+        },
     )
     event.listen(engine, "checkout", _refuse_dead)
     return engine

@@ -33,7 +33,7 @@ class Instant(TypeDecorator[datetime]):
         """Turn an instant into what the database keeps."""
         if value is None or dialect.name != "sqlite":
             return value
-        return (value - _EPOCH) // _MICROSECOND
+        return _number(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Turn what the database keeps into an instant."""
@@ -88,6 +88,15 @@ def _after_postgresql(element: After, compiler: SQLCompiler, **options: Any) -> 
 def _after_sqlite(element: After, compiler: SQLCompiler, **options: Any) -> str:
     instant, seconds = (compiler.process(part, **options) for part in element.clauses)
     return f"({instant} + CAST({seconds} * 1000000 AS INTEGER))"
+
+
+def as_json(instant: datetime, dialect: str) -> str | int:
+    """Return an instant as a database takes it inside of JSON."""
+    return _number(instant) if dialect == "sqlite" else instant.isoformat()
+
+
+def _number(instant: datetime) -> int:
+    return (instant - _EPOCH) // _MICROSECOND
 
 
 def now() -> ColumnElement[datetime]:

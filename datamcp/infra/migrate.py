@@ -2,15 +2,14 @@
 
 Two processes that migrate at once are safe: one holds a lock, the other waits and finds the work
 done. Everything happens in one transaction, so a migration that fails leaves nothing behind.
+
+Every process looks at the version when it starts; Alembic, which takes long to import, is there only
+where something has to be done. A migration's file begins with its version: `0001_ledger.py`.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, exc, inspect, text
 
 from datamcp.errors import SchemaVersionError
@@ -58,8 +57,14 @@ def migrate(database: Database) -> Schema:
 
 
 def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    settings = Config()
+    settings.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    settings.attributes["connection"] = connection
     try:
-        command.upgrade(_settings(connection), "head")
+        command.upgrade(settings, "head")
     except (exc.OperationalError, exc.ProgrammingError) as error:
         if isinstance(error, exc.OperationalError) and means_unavailable(error):
             raise
@@ -93,8 +98,7 @@ def require(database: Database, *, may_create: bool) -> None:
 
 
 def _refuse_newer(schema: Schema) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if schema.found is not None and schema.found not in known:
+    if schema.found is not None and schema.found not in versions():
         raise SchemaVersionError(
             f"the ledger is at version {schema.found}, which is newer than this program "
             f"({schema.needed}); upgrade datamcp"
@@ -103,19 +107,16 @@ def _refuse_newer(schema: Schema) -> None:
 
 def _look(connection: Connection) -> Schema:
     has_table = inspect(connection).has_table("alembic_version")
-    found = MigrationContext.configure(connection).get_current_revision() if has_table else None
-    needed = _scripts().get_current_head()
-    if needed is None:
+    found = None
+    if has_table:
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    known = versions()
+    if not known:
         raise SchemaVersionError("the program was installed without its migrations")
-    return Schema(found, needed)
+    return Schema(found, known[-1])
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(_SCRIPTS))
-
-
-def _settings(connection: Connection) -> Config:
-    settings = Config()
-    settings.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    settings.attributes["connection"] = connection
-    return settings
+def versions() -> list[str]:
+    """Return the versions that this program knows, the oldest first."""
+    files = (_SCRIPTS / "versions").glob("[0-9]*_*.py")
+    return sorted(path.name.partition("_")[0] for path in files)

@@ -6,6 +6,8 @@ when something wakes its event loop. A child process does that with its result; 
 """
 
 import socket
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +24,7 @@ def install() -> None:
 
 
 class WakingTaskPool(TaskPool):  # type: ignore[misc]
-    """Wakes the event loop whenever a task has ended."""
+    """Wakes the event loop whenever a job has ended."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Make the pool, and the pair of sockets through which it wakes the loop."""
@@ -30,6 +32,9 @@ class WakingTaskPool(TaskPool):  # type: ignore[misc]
         self._ear, self._mouth = socket.socketpair()
         self._ear.setblocking(False)
         self._mouth.setblocking(False)
+        self._ended: deque[object] = deque()
+        self.freed: Callable[[], object] | None = None
+        """Called by the event loop for each job that has ended."""
 
     def register_with_event_loop(self, loop: Any) -> None:
         """Let the loop hear of ends; Celery calls it again for each new connection."""
@@ -41,7 +46,8 @@ class WakingTaskPool(TaskPool):  # type: ignore[misc]
         applied.f.add_done_callback(self._wake)
         return applied
 
-    def _wake(self, _future: object) -> None:
+    def _wake(self, future: object) -> None:
+        self._ended.append(future)
         with suppress(
             BlockingIOError
         ):  # so many are waiting to be heard that one more adds nothing
@@ -50,3 +56,7 @@ class WakingTaskPool(TaskPool):  # type: ignore[misc]
     def _hear(self) -> None:
         with suppress(BlockingIOError):
             self._ear.recv(_MUCH)
+        while self._ended:
+            self._ended.popleft()
+            if self.freed is not None:
+                self.freed()

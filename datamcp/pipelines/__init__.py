@@ -1,24 +1,63 @@
 """Pipelines: directed acyclic graphs of steps, run on Celery and recorded in the ledger.
 
 - `definition`: what a pipeline is, as its author writes it
+- `json_schema`: the form of a definition, for editors
 - `unsupported`: what the grammar has and this version can't do yet
 - `references`: `${…}` in a configuration: edges, values, and the parameters of a run
+- `expression`: the safe language of a step's `when`
+- `needs`: what the texts of a step refer to
+- `gate`: when a step is looked at, and what its trigger rule says
 - `graph`: which step waits for which
+- `complaint`: what pydantic finds wrong, as a place and in plain words
+- `configurations`: what is wrong with what steps are told
 - `check`: what is wrong with a definition as a whole
 - `document`: a YAML file as values that know their lines
+- `salvage`: what is left of a malformed definition
 - `loader`: a file as a definition, with everything that is wrong with it
 - `tree`: what comes one after the other, and what runs side by side
 - `reduction`: the graph without the edges that follow from others
 - `contraction`: every series-parallel part of a graph shrunk to one module
 - `decomposition`: the modules of a graph as one tree
 - `plan`: a graph compiled to its tree, and cut into what leaves as one canvas
+- `outline`: a plan in words: its tree, its canvases, how long and wide it is
+- `drawing`: a pipeline as a picture, for Mermaid or Graphviz
 - `canvas`: a unit as a Celery canvas
+- `preview`: a run as it would be, before any step has left an output
 - `status`: what callers are told of pipelines, runs and steps
 - `tables`, `ledger`: the rows of pipelines and runs, and every statement on them
+- `locks`: locks without a row, of those who decide about a run, and those who end its steps
+- `run_ledger`: statements on runs under way: room, pauses, times that have come, ends
+- `step_ledger`: statements on steps that somebody has to look at
 - `compiled`: definitions made ready to run, remembered per process
+- `outputs`: what steps have left, and the values that texts of others take from it
+- `memory`: outputs that later runs take over, and how far was read
 - `processing`: data processors as task types
+- `slotless`: steps that wait, and that no worker runs
 - `send`: where a unit leaves for the broker
 - `run`: what a step is given, and what follows when it is settled
+- `prepare`: a run as it is to be inserted, with everything checked
 - `trigger`: a run from its parameters to its first messages
+- `board`: which steps are to be looked at, and what an end means for those that wait
+- `gather`: what a step leaves that was repeated for each element of a list
+- `children`: runs that a step of another run waits for
+- `waiting`: steps that wait: how one begins, and what a look at it shows
+- `advance`: decisions about steps that more than success starts
+- `admission`: which runs may begin
+- `crowd`: whether more steps could run at once than may
+- `notices`, `end`: who is told of a run's end
+- `director`: what follows an end once it is written
+- `old_runs`: removes what is kept too long
+- `supervise`: what every sweep does for runs
+- `rerun`: which steps of a run that has ended are run again
+- `operate`: pause, resume, run again, mark, signal, approve
+- `intervals`: intervals of data that runs are for
+- `scheduled`: runs that schedules fire, and the schedules that pipelines declare
+- `instances`: the instances of a mapped step, such as `signals[3]`
+- `eta`: when a run will probably have ended
+- `history_ledger`: every statement that looks back at runs as a whole
+- `estimates`: the ends of runs, with the lengths of earlier ones remembered for a while
+- `export`, `exporter`: a run as a document, and where it is gathered
+- `lineage`: which step and attempt wrote what, and from what
+- `page`: a run as one HTML file
 - `orchestrator`: the façade, `rt.pipelines`
 """

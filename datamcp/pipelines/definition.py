@@ -4,11 +4,12 @@ The models check the form of each value. What only the whole can tell, such as a
 not exist or a cycle, is found by `datamcp.pipelines.check`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AwareDatetime,
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -18,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from datamcp.scheduling.schedule import Spec
 from datamcp.tasks.retry import RetryPolicy
 
 MAX_ID_LENGTH = 100
@@ -86,19 +88,12 @@ class ParameterDefinition(_Model):
         return False
 
 
-class ScheduleSpec(_Model):
-    """When a pipeline runs by itself: cron, `@daily`, `every 30s` or an instant.
+ScheduleSpec = Spec
+"""When a pipeline runs by itself, where more is said of it than a text."""
 
-    `jitter` is seconds; `start` and `end` bound the schedule.
-    """
 
-    schedule: str = Field(min_length=1)
-    timezone: str = "UTC"
-    misfire: str | None = None
-    overlap: str | None = None
-    jitter: float = Field(default=0, ge=0)
-    start: AwareDatetime | None = None
-    end: AwareDatetime | None = None
+def _read(text: str) -> str:
+    return Spec(schedule=text).schedule
 
 
 def _schedule_form(value: Any) -> str:
@@ -106,7 +101,8 @@ def _schedule_form(value: Any) -> str:
 
 
 Schedule = Annotated[
-    Annotated[str, Field(min_length=1), Tag("str")] | Annotated[ScheduleSpec, Tag("ScheduleSpec")],
+    Annotated[str, AfterValidator(_read), Tag("str")]
+    | Annotated[ScheduleSpec, Tag("ScheduleSpec")],
     Discriminator(_schedule_form),
 ]
 
@@ -126,12 +122,23 @@ class MapSpec(_Model):
     max_parallel: int | None = Field(default=None, ge=1)
 
 
+class CacheSpec(_Model):
+    """An output that later runs take over: the newest one of this step with the same `key`.
+
+    `ttl` is for how many seconds; without it, as long as the run that made it is kept.
+    """
+
+    key: str = Field(min_length=1)
+    ttl: float | None = Field(default=None, gt=0)
+
+
 class TaskDefinition(_Model):
     """One step of a pipeline.
 
     `processor` names the data processor or the agent's capability that does the work;
     `configuration` is what it is told, in which strings may hold references. `input_sources` are
-    the steps whose outputs it receives. `timeout` is seconds.
+    the steps whose outputs it receives. `timeout` is seconds. Steps of a pipeline that have the
+    same `concurrency_key` never run at the same time, in whichever run.
     """
 
     task_id: Identifier
@@ -147,14 +154,22 @@ class TaskDefinition(_Model):
     trigger_rule: TriggerRule = "all_success"
     when: str | None = None
     map: MapSpec | None = None
-    concurrency_key: str | None = None
+    concurrency_key: str | None = Field(default=None, min_length=1)
+    cache: CacheSpec | None = None
+
+    @property
+    def continues_on_error(self) -> bool:
+        """Whether its failure counts as a success for what follows, and for the run."""
+        return self.retry_policy is not None and self.retry_policy.continue_on_error
 
 
 class PipelineDefinition(_Model):
     """A directed acyclic graph of steps.
 
     `dependencies` maps a step to the steps that it waits for without receiving their outputs.
-    `timeout` is seconds for a whole run. `name` is the id where it is left out.
+    `timeout` is seconds for a whole run, and `deadline` after how many a notice is sent of one that
+    still goes on. `name` is the id where it is left out. The steps of `finally` run after all
+    others, however those ended. `on_success` and `on_failure` name who is told of a run's end.
     """
 
     pipeline_id: Identifier
@@ -164,9 +179,30 @@ class PipelineDefinition(_Model):
     parameters: dict[Identifier, ParameterDefinition] = Field(default_factory=dict)
     schedule: Schedule | None = None
     timeout: float | None = Field(default=None, gt=0)
+    deadline: float | None = Field(default=None, gt=0)
     limits: Limits = Limits()
     tasks: tuple[TaskDefinition, ...] = Field(min_length=1)
+    finally_: tuple[TaskDefinition, ...] = Field(default=(), alias="finally")
     dependencies: dict[Identifier, tuple[Identifier, ...]] = Field(default_factory=dict)
+    on_success: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> tuple[TaskDefinition, ...]:
+        """All steps, in order of definition; those of `finally` come last."""
+        return self.tasks + self.finally_
+
+    @cached_property
+    def step_ids(self) -> frozenset[str]:
+        """The ids of all steps."""
+        return frozenset(step.task_id for step in self.steps)
+
+    @property
+    def placed(self) -> Iterator[tuple[str, TaskDefinition]]:
+        """All steps, each with its path in the document, such as `tasks[3]`."""
+        for section, steps in (("tasks", self.tasks), ("finally", self.finally_)):
+            for index, step in enumerate(steps):
+                yield f"{section}[{index}]", step
 
 
 PipelineConfig = PipelineDefinition

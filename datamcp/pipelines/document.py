@@ -69,7 +69,10 @@ def read(text: str) -> Document:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        problem = Problem("", f"is not YAML: {error.problem or error.context}")
+        reason = error.problem or error.context or ""
+        if reason.startswith("but ") and error.context:
+            reason = f"{error.context}, {reason}"
+        problem = Problem("", f"is not YAML: {reason}")
         return Document(None, {"": mark.line + 1 if mark else 1}, [problem])
     except yaml.YAMLError as error:
         return Document(None, {"": 1}, [Problem("", f"is not YAML: {str(error).splitlines()[0]}")])
@@ -115,6 +118,9 @@ class _Reader:
         found: dict[str, Any] = {}
         for key_node, item in node.value:
             key = key_node.value
+            if isinstance(key, str) and not _is_text(key):
+                self._refuse(path, f"has a key with half a character: {key[:60]!r}")
+                continue
             if key_node.tag != _TAG + "str":
                 shown = f", got {key}; put it in quotes" if isinstance(key, str) else ""
                 self._refuse(path, f"every key must be text{shown}")
@@ -129,6 +135,8 @@ class _Reader:
         return found
 
     def _read_scalar(self, node: yaml.ScalarNode, path: str) -> Any:
+        if not _is_text(node.value):
+            return self._refuse(path, f"holds half a character: {node.value[:60]!r}")
         try:
             return _READERS[node.tag](node.value)
         except ValueError:
@@ -136,6 +144,11 @@ class _Reader:
 
     def _refuse(self, path: str, message: str) -> None:
         self.problems.append(Problem(path, message))
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether a text can be written: escapes may name halves of characters (surrogates)."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _line(node: yaml.Node) -> int:

@@ -5,7 +5,7 @@ output; the union of the three counts.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from types import MappingProxyType
@@ -13,7 +13,8 @@ from types import MappingProxyType
 from datamcp.errors import InvalidPipelineError, Problem
 from datamcp.naming import did_you_mean
 from datamcp.pipelines.definition import PipelineDefinition
-from datamcp.pipelines.references import edges
+from datamcp.pipelines.gate import is_early
+from datamcp.pipelines.needs import needed
 
 Upstreams = Mapping[str, Iterable[str]]
 """Each step in order of definition, with the steps that it waits for."""
@@ -39,7 +40,7 @@ class Graph:
         Raises InvalidPipelineError for a step that is defined twice, one that does not exist,
         and every cycle.
         """
-        count = Counter(task.task_id for task in definition.tasks)
+        count = Counter(step.task_id for step in definition.steps)
         twice = [Problem(step, "is defined twice") for step in count if count[step] > 1]
         if twice:
             raise InvalidPipelineError(definition.pipeline_id, twice)
@@ -73,15 +74,31 @@ class Graph:
 
 
 def upstreams_of(definition: PipelineDefinition) -> dict[str, list[str]]:
-    """Return the steps that each step names as its upstreams, whether they exist or not."""
-    return {
-        task.task_id: [
-            *task.input_sources,
-            *definition.dependencies.get(task.task_id, ()),
-            *sorted(edges(task.configuration)),
+    """Return the steps that each step names as its upstreams, whether they exist or not.
+
+    Those of `finally` wait for all that none of the others waits for.
+    """
+    above = {
+        step.task_id: [
+            *step.input_sources,
+            *definition.dependencies.get(step.task_id, ()),
+            *sorted(needed(definition, step)),
         ]
-        for task in definition.tasks
+        for step in definition.steps
     }
+    if definition.finally_:
+        last = _last(definition, above)
+        for step in definition.finally_:
+            above[step.task_id] = [*above[step.task_id], *last]
+    return above
+
+
+def _last(definition: PipelineDefinition, above: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the steps after whose ends all but those of `finally` have ended."""
+    is_waited_for = {
+        up for step in definition.tasks if not is_early(step) for up in above[step.task_id]
+    }
+    return [step.task_id for step in definition.tasks if step.task_id not in is_waited_for]
 
 
 def cycles(upstreams: Upstreams) -> list[tuple[str, ...]]:

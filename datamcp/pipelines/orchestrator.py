@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as ThreadPool
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from datamcp.config.pipelines import OrchestratorConfig
 from datamcp.errors import (
-    BackendUnavailable,
     InvalidPipelineError,
     PipelineNotFoundError,
     ResultTimeoutError,
@@ -18,8 +18,15 @@ from datamcp.errors import (
 )
 from datamcp.infra.database import Row
 from datamcp.pipelines.check import check
+from datamcp.pipelines.compiled import base_of
+from datamcp.pipelines.configurations import Finder
 from datamcp.pipelines.definition import PipelineDefinition
+from datamcp.pipelines.estimates import Estimates
+from datamcp.pipelines.intervals import Interval
 from datamcp.pipelines.ledger import PipelineLedger
+from datamcp.pipelines.operate import Mark, Operations
+from datamcp.pipelines.prepare import NewRunWithSteps, Wanted
+from datamcp.pipelines.run_ledger import RunLedger
 from datamcp.pipelines.status import (
     FINAL_RUN_STATES,
     Pipeline,
@@ -28,11 +35,11 @@ from datamcp.pipelines.status import (
     StepStatus,
 )
 from datamcp.pipelines.trigger import Trigger
+from datamcp.pipelines.waiting import shown
 from datamcp.tasks.ledger import is_of_run
 from datamcp.tasks.settle import Settler
-from datamcp.tasks.states import FINAL
+from datamcp.tasks.states import FINAL, State
 from datamcp.tasks.waiter import Waiter
-from datamcp.telemetry import Telemetry
 
 T = TypeVar("T")
 
@@ -53,18 +60,30 @@ class SyncPipelineOrchestrator:
         *,
         ledger: PipelineLedger,
         trigger: Trigger,
+        runs: RunLedger,
+        operations: Operations,
         settler: Settler,
         waiter: "Waiter[RunState]",
-        knows: Callable[[str], bool],
-        telemetry: Telemetry,
+        find: Finder,
+        most_retries: int,
+        declare: Callable[[PipelineDefinition], None],
+        estimates: Estimates | None,
     ) -> None:
-        """Take the parts; `knows` tells whether a task type exists here."""
+        """Take the parts; `find` tells what a processor or a capability accepts.
+
+        `most_retries` is how many retries a step may ask for; `declare` takes over the schedule of
+        a definition that was registered; `estimates` tells when a run will have ended.
+        """
+        self._declare = declare
         self._ledger = ledger
         self._trigger = trigger
+        self._runs = runs
+        self._operations = operations
         self._settler = settler
         self._waiter = waiter
-        self._knows = knows
-        self._telemetry = telemetry
+        self._find = find
+        self._most_retries = most_retries
+        self._estimates = estimates
 
     def register_pipeline(self, definition: PipelineDefinition) -> Pipeline:
         """Keep a definition, as the one that new runs use.
@@ -72,12 +91,12 @@ class SyncPipelineOrchestrator:
         The same content again changes nothing; other content is a new revision, and runs keep
         the one that they started with. Raises InvalidPipelineError with everything that is wrong.
         """
-        known = {step.processor for step in definition.tasks if self._knows(step.processor)}
-        problems = check(definition, known)
+        problems = check(definition, find=self._find, most_retries=self._most_retries)
         if problems:
             raise InvalidPipelineError(definition.pipeline_id, problems)
         text = json.dumps(definition.model_dump(mode="json", exclude_unset=True), sort_keys=True)
         self._ledger.register(definition.pipeline_id, definition.version, text)
+        self._declare(definition)
         return self.get_pipeline(definition.pipeline_id)
 
     def get_pipeline(self, pipeline_id: str, revision: int | None = None) -> Pipeline:
@@ -117,19 +136,82 @@ class SyncPipelineOrchestrator:
     ) -> Triggered:
         """Start a run as `trigger_pipeline` does; the answer also says whether it is published.
 
-        A run for a later instant waits in the ledger, and beat starts it.
+        A run for a later instant waits in the ledger, and is started in time; so does one for
+        which there is no room, until others have ended.
         """
-        run_id = self._trigger.insert(
-            pipeline_id, parameters or {}, triggered_by=triggered_by, scheduled_at=scheduled_at
-        )
-        if not self._trigger.is_due(scheduled_at):
+        wanted = Wanted(triggered_by=triggered_by, scheduled_at=scheduled_at)
+        run_id = self._trigger.insert(pipeline_id, parameters or {}, wanted)
+        if not self._trigger.is_due(scheduled_at) or self._trigger.send(run_id):
             return Triggered(run_id)
-        try:
+        return Triggered(run_id, unpublished="the broker did not take the first messages")
+
+    def dry_run(
+        self, pipeline_id: str, parameters: Mapping[str, Any] | None = None
+    ) -> NewRunWithSteps:
+        """Return what `trigger_pipeline` would insert, with nothing written; raises as it does."""
+        return self._trigger.prepare(pipeline_id, parameters or {}, Wanted(triggered_by="dry run"))
+
+    def backfill(
+        self,
+        pipeline_id: str,
+        intervals: Sequence[Interval],
+        parameters: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Start a run for each interval of data, and return their ids; see `intervals.between`.
+
+        The same interval again makes no new run. As many run at once as `limits` allow.
+        """
+        run_ids: list[str] = []
+        for interval in intervals:
+            wanted = Wanted(
+                triggered_by="backfill",
+                run_id=interval.run_id(pipeline_id, parameters or {}),
+                fire_at=interval.start,
+                interval=(interval.start, interval.end),
+            )
+            run_ids.append(self._trigger.insert(pipeline_id, parameters or {}, wanted))
+        for run_id in run_ids:
             self._trigger.send(run_id)
-        except BackendUnavailable as error:
-            self._telemetry.emit("run.publish_failed", run_id=run_id, reason=error.reason)
-            return Triggered(run_id, unpublished=str(error))
-        return Triggered(run_id)
+        return run_ids
+
+    # What is done to a run.
+
+    def pause_pipeline(self, run_id: str, note: str | None = None) -> bool:
+        """Let no further step of a run start; False if it has ended, or is paused already."""
+        return self._operations.pause(run_id, note)
+
+    def resume_pipeline(self, run_id: str, note: str | None = None) -> str:
+        """Let a paused run go on; or run again what failed of one that has ended.
+
+        Returns the id of the run that goes on: a new one in the second case, which takes over what
+        succeeded. Raises PipelineError if there is nothing to resume.
+        """
+        return self._operations.resume(run_id, self.monitor_execution(run_id).tasks, note)
+
+    def retry_step(self, run_id: str, step_id: str, note: str | None = None) -> str:
+        """Run a step again that failed, with what depends on it, in a new run; return its id."""
+        steps = self.monitor_execution(run_id).tasks
+        return self._operations.retry(run_id, step_id, steps, note)
+
+    def clear_step(self, run_id: str, step_id: str, note: str | None = None) -> str:
+        """Run a step again, with what depends on it, in a new run; return its id."""
+        return self._operations.clear(run_id, step_id, note)
+
+    def mark_step(self, run_id: str, step_id: str, state: Mark, note: str | None = None) -> str:
+        """Say how a step has ended; return the run that goes on from there."""
+        return self._operations.mark(run_id, step_id, state, note)
+
+    def signal(self, run_id: str, name: str, payload: Any = None) -> bool:
+        """Tell a run what a step of it may wait for; False if it was told before."""
+        return self._operations.signal(run_id, name, payload)
+
+    def approve(
+        self, run_id: str, step_id: str, note: str | None = None, *, is_approved: bool = True
+    ) -> bool:
+        """Approve or reject a step that waits for it; False if somebody has before."""
+        return self._operations.approve(run_id, step_id, note, is_approved=is_approved)
+
+    # What is known of runs.
 
     def monitor_execution(self, run_id: str) -> PipelineStatus:
         """Return how far a run is, with all its steps; raises RunNotFoundError."""
@@ -137,10 +219,23 @@ class SyncPipelineOrchestrator:
         if row is None:
             raise RunNotFoundError(run_id)
         definition = self.get_pipeline(row.pipeline_id, row.revision).definition
-        steps = {step.step_id: step_status(step) for step in self._ledger.steps(run_id)}
+        place = {step.task_id: place for place, step in enumerate(definition.steps)}
+        rows = sorted(
+            self._ledger.steps(run_id),
+            key=lambda one: (place[base_of(one.step_id)], one.map_index or -1, one.step_id),
+        )
+        steps = {one.step_id: step_status(one) for one in rows}
         ended = sum(step.state in FINAL for step in steps.values())
-        ordered = {step.task_id: steps[step.task_id] for step in definition.tasks}
-        return run_status(row, ended / len(steps), ordered)
+        status = run_status(row, ended / len(steps), steps)
+        estimate = self._estimates.completion(status, definition) if self._estimates else None
+        return status.model_copy(update={"estimated_completion": estimate})
+
+    def definition_of(self, run_id: str) -> PipelineDefinition:
+        """Return the definition that a run has; raises RunNotFoundError."""
+        row = self._ledger.run(run_id)
+        if row is None:
+            raise RunNotFoundError(run_id)
+        return self.get_pipeline(row.pipeline_id, row.revision).definition
 
     def list_runs(
         self, *, pipeline_id: str | None = None, state: RunState | None = None, limit: int = 20
@@ -151,18 +246,23 @@ class SyncPipelineOrchestrator:
 
     def wait(self, run_id: str, timeout: float | None = None) -> PipelineStatus:
         """Wait up to `timeout` seconds for a run's end; raises ResultTimeoutError after that."""
-        if not self.monitor_execution(run_id).is_final:
+        if self._state(run_id) not in FINAL_RUN_STATES:
             future = self._waiter.future(run_id)
             try:
                 future.result(timeout)
             except TimeoutError as error:
                 future.cancel()
-                state = self.monitor_execution(run_id).state
-                raise ResultTimeoutError(run_id, timeout or 0, state) from error
+                raise ResultTimeoutError(run_id, timeout or 0, self._state(run_id)) from error
         return self.monitor_execution(run_id)
 
+    def _state(self, run_id: str) -> RunState:
+        row = self._ledger.run(run_id)
+        if row is None:
+            raise RunNotFoundError(run_id)
+        return RunState(row.state)
+
     def cancel_pipeline(self, run_id: str) -> bool:
-        """Cancel a run; False if it has already ended.
+        """Cancel a run, and those that it waits for; False if it has already ended.
 
         Steps that wait never start. Steps that run are told at their next heartbeat, and end
         cancelled however they end.
@@ -171,7 +271,10 @@ class SyncPipelineOrchestrator:
             raise RunNotFoundError(run_id)
         if not self._ledger.request_cancel(run_id):
             return False
+        children = self._runs.children(run_id)
         self._settler.cancel(is_of_run(run_id))
+        for child in children:
+            self.cancel_pipeline(child)
         return True
 
 
@@ -208,6 +311,55 @@ class PipelineOrchestrator:
         """Cancel a run; False if it has already ended."""
         return await self._in_thread(self.sync.cancel_pipeline, run_id)
 
+    async def pause_pipeline(self, run_id: str, note: str | None = None) -> bool:
+        """Let no further step of a run start."""
+        return await self._in_thread(self.sync.pause_pipeline, run_id, note)
+
+    async def resume_pipeline(self, run_id: str, note: str | None = None) -> str:
+        """Let a paused run go on, or run again what failed; return the run that goes on."""
+        return await self._in_thread(self.sync.resume_pipeline, run_id, note)
+
+    async def retry_step(self, run_id: str, step_id: str, note: str | None = None) -> str:
+        """Run a step again that failed, with what depends on it."""
+        return await self._in_thread(self.sync.retry_step, run_id, step_id, note)
+
+    async def clear_step(self, run_id: str, step_id: str, note: str | None = None) -> str:
+        """Run a step again, with what depends on it."""
+        return await self._in_thread(self.sync.clear_step, run_id, step_id, note)
+
+    async def mark_step(
+        self, run_id: str, step_id: str, state: Mark, note: str | None = None
+    ) -> str:
+        """Say how a step has ended; return the run that goes on from there."""
+        return await self._in_thread(self.sync.mark_step, run_id, step_id, state, note)
+
+    async def signal(self, run_id: str, name: str, payload: Any = None) -> bool:
+        """Tell a run what a step of it may wait for."""
+        return await self._in_thread(self.sync.signal, run_id, name, payload)
+
+    async def approve(
+        self, run_id: str, step_id: str, note: str | None = None, *, is_approved: bool = True
+    ) -> bool:
+        """Approve or reject a step that waits for it."""
+        work = partial(self.sync.approve, run_id, step_id, note, is_approved=is_approved)
+        return await self._in_thread(work)
+
+    async def backfill(
+        self,
+        pipeline_id: str,
+        intervals: Sequence[Interval],
+        parameters: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Start a run for each interval of data, and return their ids."""
+        return await self._in_thread(self.sync.backfill, pipeline_id, intervals, parameters)
+
+    async def list_runs(
+        self, *, pipeline_id: str | None = None, state: RunState | None = None, limit: int = 20
+    ) -> list[PipelineStatus]:
+        """Return runs without their steps, the newest first."""
+        work = partial(self.sync.list_runs, pipeline_id=pipeline_id, state=state, limit=limit)
+        return await self._in_thread(work)
+
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
@@ -241,4 +393,5 @@ def step_status(row: Row[Any]) -> StepStatus:
         bytes_out=kept.get("bytes_out"),
         warnings=tuple(kept.get("warnings", ())),
         output=kept.get("path") or kept.get("value"),
+        waiting_for=shown(row.awaits) if row.state == State.SCHEDULED else None,
     )

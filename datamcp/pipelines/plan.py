@@ -5,15 +5,15 @@ cut anywhere without changing what waits for what, and it cuts so that no messag
 graph and no canvas has a shape that Celery runs wrongly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 from datamcp.pipelines.contraction import contract
 from datamcp.pipelines.decomposition import decompose
 from datamcp.pipelines.graph import Graph
 from datamcp.pipelines.reduction import reduce
-from datamcp.pipelines.tree import Gated, Parallel, Plan, Series, Step, parallel, series
+from datamcp.pipelines.tree import Gated, Parallel, Plan, Series, Step, parallel, series, steps_in
 
 MAX_CHAIN = 16
 MAX_HEADER = 256
@@ -44,14 +44,16 @@ def units(
     chords: bool = True,
     max_chain: int = MAX_CHAIN,
     max_header: int = MAX_HEADER,
+    alone: Collection[str] = (),
 ) -> tuple[Unit, ...]:
     """Cut a plan into units, in the order of their first heads; each step is in exactly one.
 
     No message carries more than `max_chain` steps, its own included, and no chord counts more
-    than `max_header` branches. Without `chords`, the ledger alone joins.
+    than `max_header` branches. Without `chords`, the ledger alone joins. The steps of `alone` are
+    units by themselves: somebody decides whether they start.
     """
     place = {step: index for index, step in enumerate(graph.order)}
-    cutter = _Cutter(chords, max_chain, max_header)
+    cutter = _Cutter(chords, max_chain, max_header, frozenset(alone))
     trees: list[Plan] = []
     todo = [plan]
     while todo:
@@ -71,17 +73,33 @@ class _Cutter:
     chords: bool
     max_chain: int
     max_header: int
+    alone: frozenset[str]
 
     def cut(self, plan: Plan) -> Cut:
         match plan:
             case Step():
                 return [plan], []
+            case Series(parts) if self._is_any_alone(plan):
+                return [], list(self._apart(parts))
+            case Parallel(branches) if self._is_any_alone(plan):
+                whole = [branch for branch in branches if not self._is_any_alone(branch)]
+                rest = [branch for branch in branches if self._is_any_alone(branch)]
+                return [], [*([parallel(whole)] if whole else []), *rest]
             case Gated(segments):
                 return [], list(segments)
             case Parallel(branches):
                 return self._cut_parallel(branches)
             case Series(parts):
                 return self._cut_series(parts)
+
+    def _is_any_alone(self, plan: Plan) -> bool:
+        return bool(self.alone) and not self.alone.isdisjoint(steps_in(plan))
+
+    def _apart(self, parts: Sequence[Plan]) -> Iterator[Plan]:
+        """Yield parts by themselves that hold a step of `alone`, and rows of those in between."""
+        for is_apart, group in groupby(parts, self._is_any_alone):
+            some = list(group)
+            yield from (some if is_apart else [series(some)])
 
     def _cut_parallel(self, branches: Sequence[Plan]) -> Cut:
         rows = [_row(branch) for branch in branches]

@@ -1,15 +1,18 @@
 """References in a step's configuration: what they name, the edges they are, and their values.
 
-`${parameters.x}`, `${outputs.STEP.value|path|records_out}` and `${run.run_id|fire_at}` are all
-there is; `${outputs.STEP}` alone is the step's value or, where it has none, its path. A string
-that is one reference becomes the value itself, with its type; inside longer text the value is
-written out. `$${` stands for `${`. A value is never evaluated, nor searched for references again.
+`${parameters.x}`, `${outputs.STEP.value|path|records_out}` and the fields of `${run.…}` are all
+there is; `${outputs.STEP}` alone is the step's value or, where it has none, its path. In a step
+that is repeated for each element of a list (`map`), `${item}`, or what `as` calls it, is the
+element, and `${item.key}` a part of it. A string that is one reference becomes the value itself,
+with its type; inside longer text the value is written out. `$${` stands for `${`. A value is never
+evaluated, nor searched for references again.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from datamcp.errors import InvalidParametersError, Problem, ProcessingError
@@ -18,10 +21,14 @@ from datamcp.pipelines.definition import ParameterDefinition, PipelineDefinition
 from datamcp.types import JSONValue
 
 OUTPUT_FIELDS = ("value", "path", "records_out")
-RUN_FIELDS = ("run_id", "fire_at")
+RUN_FIELDS = ("run_id", "fire_at", "interval_start", "interval_end")
 
 _ESCAPE = "$${"
 _TOKEN = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
+
+
+Source = Literal["parameters", "outputs", "run", "item"]
+"""Where the values of references come from."""
 
 
 class StepOutput(Protocol):
@@ -42,15 +49,19 @@ class StepOutput(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One `${…}`: `name` is a parameter, a step or a field of the run; `field` a step's field."""
+    """One `${…}`: `name` is a parameter, a step, a field of the run, or what an element is called.
 
-    source: Literal["parameters", "outputs", "run"]
+    `field` is a step's field, or the path of a part of an element.
+    """
+
+    source: Source
     name: str
     field: str = ""
 
     def __str__(self) -> str:
         """Return the reference as it is written in a file."""
-        return "${" + ".".join(filter(None, (self.source, self.name, self.field))) + "}"
+        source = "" if self.source == "item" else self.source
+        return "${" + ".".join(filter(None, (source, self.name, self.field))) + "}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +76,27 @@ Token = str | Reference | Malformed
 """A piece of a string: literal text, a reference, or something that only looks like one."""
 
 
-def tokens(text: str) -> Iterator[Token]:
-    """Yield the pieces of a string, in order."""
+def tokens(text: str, item: str | None = None) -> Iterator[Token]:
+    """Yield the pieces of a string, in order; `item` is what an element is called here."""
     end = 0
     for match in _TOKEN.finditer(text):
         if match.start() > end:
             yield text[end : match.start()]
-        yield "${" if match[0] == _ESCAPE else _parse(match[0], match[1], is_closed=bool(match[2]))
+        is_closed = bool(match[2])
+        yield "${" if match[0] == _ESCAPE else _parse(match[0], match[1], item, is_closed=is_closed)
         end = match.end()
     if end < len(text):
         yield text[end:]
 
 
-def _parse(text: str, inner: str, *, is_closed: bool) -> Reference | Malformed:
+def _parse(text: str, inner: str, item: str | None, *, is_closed: bool) -> Reference | Malformed:
     source, _, name = inner.strip().partition(".")
     step, _, field = name.rpartition(".")
     match source:
         case _ if not is_closed:
             return Malformed(text, f"{text!r} is never closed by '}}'")
+        case _ if item is not None and source == item:
+            return Reference("item", source, name)
         case "parameters" if name:
             return Reference("parameters", name)
         case "outputs" if step and field in OUTPUT_FIELDS:
@@ -91,7 +105,12 @@ def _parse(text: str, inner: str, *, is_closed: bool) -> Reference | Malformed:
             return Reference("outputs", name)
         case "run" if name in RUN_FIELDS:
             return Reference("run", name)
-    known = "${parameters.NAME}, ${outputs.STEP.value|path|records_out}, ${run.run_id|fire_at}"
+    known = (
+        "${parameters.NAME}, ${outputs.STEP.value|path|records_out}, "
+        f"${{run.{'|'.join(RUN_FIELDS)}}}"
+    )
+    if item is not None:
+        known += f", ${{{item}}}"
     return Malformed(text, f"{text!r} is no reference; there are {known}")
 
 
@@ -108,12 +127,12 @@ def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
                 yield from strings(item, f"{path}[{index}]")
 
 
-def edges(configuration: Any) -> set[str]:
+def edges(configuration: Any, item: str | None = None) -> set[str]:
     """Return the steps whose outputs a configuration refers to."""
     return {
         token.name
         for _, text in strings(configuration)
-        for token in tokens(text)
+        for token in tokens(text, item)
         if isinstance(token, Reference) and token.source == "outputs"
     }
 
@@ -124,12 +143,14 @@ def resolve(
     parameters: Mapping[str, JSONValue],
     outputs: Mapping[str, StepOutput],
     run: Mapping[str, JSONValue],
+    items: Mapping[str, JSONValue] = MappingProxyType({}),
 ) -> Any:
     """Return a configuration with values in place of its references.
 
-    Raises ProcessingError if a reference names nothing, or nothing that has a value.
+    `items` is the element, by what it is called, in a step that is one of many. Raises
+    ProcessingError if a reference names nothing, or nothing that has a value.
     """
-    scope = _Scope(parameters, outputs, run)
+    scope = _Scope(parameters, outputs, run, items)
     return scope.fill(configuration)
 
 
@@ -138,11 +159,12 @@ class _Scope:
     parameters: Mapping[str, JSONValue]
     outputs: Mapping[str, StepOutput]
     run: Mapping[str, JSONValue]
+    items: Mapping[str, JSONValue]
 
     def fill(self, value: Any) -> Any:
         match value:
             case str():
-                return self._fill_text(list(tokens(value)))
+                return self._fill_text(list(tokens(value, next(iter(self.items), None))))
             case Mapping():
                 return {key: self.fill(item) for key, item in value.items()}
             case Sequence():
@@ -174,6 +196,20 @@ class _Scope:
                 return _named(reference, self.run)
             case "outputs":
                 return _field_of(reference, _named(reference, self.outputs))
+            case "item":
+                return _part_of(reference, _named(reference, self.items))
+
+
+def _part_of(reference: Reference, value: Any) -> Any:
+    for key in filter(None, reference.field.split(".")):
+        match value:
+            case Mapping() if key in value:
+                value = value[key]
+            case list() if key.isdecimal() and int(key) < len(value):
+                value = value[int(key)]
+            case _:
+                raise ProcessingError(f"{reference} names nothing: the element has no {key!r}")
+    return value
 
 
 def _named(reference: Reference, values: Mapping[str, Any]) -> Any:

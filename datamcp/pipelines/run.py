@@ -5,18 +5,22 @@ canvas only carries their messages (protocol R12). What no canvas carries is sen
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from pydantic_core import from_json
 
 from datamcp.errors import BackendUnavailable
 from datamcp.infra.database import Connection, Row
-from datamcp.pipelines.compiled import Catalogue, RunInfo
+from datamcp.pipelines.compiled import Catalogue, Compiled, Recent, RunInfo, base_of
+from datamcp.pipelines.crowd import ALL_STEPS, Crowd
 from datamcp.pipelines.definition import TaskDefinition
-from datamcp.pipelines.graph import Graph
 from datamcp.pipelines.ledger import PipelineLedger
+from datamcp.pipelines.memory import StepMemory
+from datamcp.pipelines.needs import item_of
+from datamcp.pipelines.outputs import NOTHING
 from datamcp.pipelines.plan import Unit
 from datamcp.pipelines.references import edges, resolve
 from datamcp.pipelines.send import StepSender
@@ -39,14 +43,24 @@ class Runs:
         catalogue: Catalogue,
         types: TaskTypes,
         sender: StepSender,
+        memory: StepMemory,
+        crowd: Crowd,
         telemetry: Telemetry,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; who decides, and whom ends are told, is given by `connect`."""
         self._ledger = ledger
         self._catalogue = catalogue
         self._types = types
         self._sender = sender
+        self._memory = memory
+        self._crowd = crowd
         self._telemetry = telemetry
+        self._begun: Recent[str, bool] = Recent()  # runs that this process has seen begin
+        self._after: AfterCommit | None = None
+
+    def connect(self, after: "AfterCommit") -> None:
+        """Take who decides what the ledger alone can't, and hears of runs that have ended."""
+        self._after = after
 
     # Before a step.
 
@@ -57,12 +71,17 @@ class Runs:
         """
         run_id, step_id = str(claimed.run_id), str(claimed.step_id)
         run = self._catalogue.run(run_id)
-        step = run.compiled.steps[step_id]
-        if not run.compiled.graph.upstreams[step_id]:
+        step = run.compiled.step_of(step_id)
+        if self._begun.get(run_id) is None:
             self._ledger.begin(run_id)
+            self._begun.keep(run_id, True)
         outputs = self._outputs(run_id, step)
-        inputs = {name: outputs[name] for name in step.input_sources if name in outputs}
-        configuration = configured(run, step, outputs)
+        inputs = {
+            name: outputs[name]
+            for name in step.input_sources
+            if name in outputs and outputs[name] is not NOTHING
+        }
+        configuration = configured(run, step, outputs, _items(step, claimed))
         parameters = self._types.resolve(step.processor).parameters
         if "inputs" in parameters.names and "inputs" not in configuration:
             dumped = {name: output.model_dump(mode="json") for name, output in inputs.items()}
@@ -70,11 +89,14 @@ class Runs:
         return json.dumps(configuration), inputs
 
     def _outputs(self, run_id: str, step: TaskDefinition) -> dict[str, Output]:
-        wanted = {*step.input_sources, *edges(step.configuration)}
+        wanted = {*step.input_sources, *edges(step.configuration, item_of(step))}
         if not wanted:
             return {}
         found = self._ledger.outputs(run_id, wanted)
-        return {name: output_of(text) for name, text in found.items()}
+        left = {name: output_of(text) for name, text in found.items()}
+        # What was skipped, or failed and was forgiven, has left nothing, which can be referred to.
+        named = edges(step.configuration, item_of(step))
+        return dict.fromkeys(named, NOTHING) | left
 
     # After it.
 
@@ -82,72 +104,125 @@ class Runs:
         """Release what waited for these steps alone, and end the runs that have no more to do."""
         released: dict[str, list[Released]] = {}
         over: list[str] = []
+        undecided: list[str] = []
         for run_id, steps in _by_run(settled).items():
-            waiting = [row for step in steps for row in self._release(connection, run_id, step)]
+            compiled = self._catalogue.run(run_id).compiled
+            waiting = self._release(connection, run_id, compiled, steps)
             queued = [_released(row) for row in waiting if row.state == State.QUEUED]
             if queued:
                 released[run_id] = queued
-            self._fail_downstream(connection, run_id, steps)
+            self._memory.remember(connection, self._catalogue.run(run_id), steps)
+            if compiled.is_limited or any(row.undecided for row in waiting):
+                undecided.append(run_id)
             # Whoever left nothing waiting behind may have been the last.
             if not waiting and self._ledger.close(connection, run_id):
                 over.append(run_id)
-        return FollowUp(released, over)
+        limits = sorted({step.limit_key for step in settled if step.limit_key is not None})
+        if self._crowd.is_large:
+            limits.append(ALL_STEPS)
+        return FollowUp(released, over, undecided=undecided, limits=limits)
 
-    def _release(self, connection: Connection, run_id: str, step: Settled) -> Sequence[Row[Any]]:
-        if step.state is not State.SUCCEEDED or not (below := _downstreams(step)):
-            return ()
-        return self._ledger.release(connection, run_id, below)
-
-    def _fail_downstream(
-        self, connection: Connection, run_id: str, steps: Sequence[Settled]
-    ) -> None:
-        """End what depends on steps that did not succeed, unless it has just ended itself."""
+    def _release(
+        self, connection: Connection, run_id: str, compiled: Compiled, steps: Sequence[Settled]
+    ) -> Sequence[Row[Any]]:
+        """Count these steps down where others wait for them, all at once (protocol R12)."""
         told = {str(step.step_id) for step in steps}
-        for step in steps:
-            if step.state is State.SUCCEEDED or told.issuperset(_downstreams(step)):
-                continue
-            graph = self._catalogue.run(run_id).compiled.graph
-            below = [name for name in _below(graph, str(step.step_id)) if name not in told]
-            self._ledger.fail_downstream(connection, run_id, below, str(step.step_id))
-            told.update(below)
+        waiting: list[Row[Any]] = []
+        for is_instance, some in _apart(steps):
+            settled: Counter[str] = Counter()
+            bad: Counter[str] = Counter()
+            for step in some:
+                below = [name for name in _downstreams(step) if name not in told]
+                settled.update(below)
+                if not _counts_as_success(compiled, step):
+                    bad.update(below)
+            counts = {name: (count, bad[name]) for name, count in settled.items()}
+            if counts:
+                waiting += self._ledger.release(
+                    connection, run_id, counts, is_of_instances=is_instance
+                )
+        return waiting
 
     def carry_on(self, follow_up: FollowUp, *, is_carried: bool) -> None:
-        """Send the released steps that no canvas carries.
+        """Send the released steps that no canvas carries; have others decided about.
 
         `is_carried` tells that the settled step's message was part of a canvas, which brings the
         messages of the steps that follow inside of it.
         """
         for run_id, steps in follow_up.released.items():
             self._telemetry.emit("run.released", run_id=run_id, steps=len(steps))
-            self._send(run_id, steps, is_carried=is_carried)
+            self.send(run_id, steps, is_carried=is_carried)
+        if self._after is not None:
+            self._after.go_on(follow_up)
 
-    def start(self, run_id: str, roots: Sequence[str]) -> None:
-        """Send the steps that a new run begins with; raises BackendUnavailable."""
-        run = self._catalogue.run(run_id)
-        for unit in _opened(run, set(roots)):
-            self._sender.send_unit(run, unit)
+    def start(self, run_id: str) -> bool:
+        """Send the steps that a run begins with; tell whether the broker took them."""
+        released = [_released(row) for row in self._ledger.queued(run_id)]
+        return not released or self.send(run_id, released, is_carried=False)
 
-    def _send(self, run_id: str, steps: Sequence[Released], *, is_carried: bool) -> None:
+    def send_apart(self, run_id: str, hints: Sequence[Hint]) -> None:
+        """Send steps by themselves, outside of any canvas."""
+        try:
+            self._sender.send_hints(hints)
+        except BackendUnavailable as error:
+            self._telemetry.emit("run.publish_failed", run_id=run_id, reason=error.reason)
+
+    def send(self, run_id: str, steps: Sequence[Released], *, is_carried: bool) -> bool:
+        """Send steps that were released; tell whether the broker took them."""
         run = self._catalogue.run(run_id)
-        opened = _opened(run, {step.step_id for step in steps})
+        opened = (
+            [] if run.resumed_from is not None else _opened(run, {step.step_id for step in steps})
+        )
         heads = {head for unit in opened for head in unit.heads}
-        others = [] if is_carried else [step.hint for step in steps if step.step_id not in heads]
+        others = [step for step in steps if step.step_id not in heads]
         try:
             for unit in opened:
                 self._sender.send_unit(run, unit)
-            self._sender.send_hints(others)
+            unsent = self._not_brought(run, others) if is_carried else others
+            self._sender.send_hints([step.hint for step in unsent])
         except BackendUnavailable as error:
             # The rows are queued: the reconciler publishes them once the broker is back (R4).
             self._telemetry.emit("run.publish_failed", run_id=run_id, reason=error.reason)
+            return False
+        return True
+
+    def _not_brought(self, run: RunInfo, steps: Sequence[Released]) -> list[Released]:
+        """Return those of some steps whose messages a canvas that goes on does not bring.
+
+        An attempt that is made again has a message of its own, outside of the canvas. In the
+        middle of a row it is its end that sends the next step; but a chord does not count it, and
+        would never send its body.
+        """
+        compiled = run.compiled
+        joins = [step for step in steps if len(compiled.graph.upstreams[step.step_id]) > 1]
+        return [
+            step
+            for step in joins
+            if self._ledger.any_apart(run.run_id, compiled.travelling_with[step.step_id])
+        ]
 
 
-def configured(run: RunInfo, step: TaskDefinition, outputs: Mapping[str, Output]) -> dict[str, Any]:
+class AfterCommit(Protocol):
+    """What follows an end once it is written, besides the messages of the steps released."""
+
+    def go_on(self, follow_up: FollowUp) -> None:
+        """Decide what has to be decided, let in what waited for room, and tell of runs that ended."""
+        ...
+
+
+def configured(
+    run: RunInfo,
+    step: TaskDefinition,
+    outputs: Mapping[str, Output],
+    items: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return a step's configuration with values in place of its references."""
     resolved: dict[str, Any] = resolve(
         step.configuration,
-        parameters=json.loads(run.parameters),
+        parameters=run.values,
         outputs=outputs,
-        run={"run_id": run.run_id, "fire_at": run.fire_at},
+        run=run.fields,
+        items=items,
     )
     return resolved
 
@@ -160,7 +235,33 @@ def output_of(text: str) -> Output:
 
 def _opened(run: RunInfo, released: set[str]) -> list[Unit]:
     """Return the units whose first steps have all just been released."""
-    return [unit for unit in run.compiled.units if released.issuperset(unit.heads)]
+    found = run.compiled.opened_by
+    units = dict.fromkeys(found[step_id] for step_id in released if step_id in found)
+    places = [place for place in units if released.issuperset(run.compiled.units[place].heads)]
+    return [run.compiled.units[place] for place in sorted(places)]
+
+
+def _items(step: TaskDefinition, claimed: Claimed) -> Mapping[str, Any]:
+    """Return the element that a step is for, by what it is called; nothing for most steps."""
+    if step.map is None or claimed.metadata is None:
+        return {}
+    return {step.map.as_: json.loads(claimed.metadata)["map"]["value"]}
+
+
+def _apart(steps: Sequence[Settled]) -> list[tuple[bool, list[Settled]]]:
+    """Return those that are one of many apart from the others, each with whether it is that."""
+    many = [step for step in steps if base_of(str(step.step_id)) != step.step_id]
+    if not many:
+        return [(False, [*steps])]
+    return [(False, [step for step in steps if step not in many]), (True, many)]
+
+
+def _counts_as_success(compiled: Compiled, step: Settled) -> bool:
+    """Tell whether a step's end lets others start as its success does."""
+    if step.state is State.SUCCEEDED:
+        return True
+    is_failure = step.state in {State.FAILED, State.TIMED_OUT}
+    return is_failure and compiled.step_of(str(step.step_id)).continues_on_error
 
 
 def _by_run(settled: Sequence[Settled]) -> dict[str, list[Settled]]:
@@ -176,27 +277,6 @@ def _downstreams(step: Settled) -> list[str]:
     return names
 
 
-def _below(graph: Graph, step_id: str) -> list[str]:
-    """Return every step that depends on one, nearest first."""
-    found: dict[str, None] = {}
-    todo = list(graph.downstreams[step_id])
-    while todo:
-        step = todo.pop()
-        if step not in found:
-            found[step] = None
-            todo.extend(graph.downstreams[step])
-    return list(found)
-
-
 def _released(row: Row[Any]) -> Released:
-    hint = Hint(
-        row.task_id,
-        row.task_type,
-        row.queue,
-        row.priority,
-        row.timeout,
-        row.root_id,
-        row.parent_id,
-        step_id=row.step_id,
-    )
-    return Released(row.step_id, hint)
+    fields = tuple(row)[2:]  # after its state, and whether it is undecided
+    return Released(row.step_id, Hint(*fields))

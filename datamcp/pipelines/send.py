@@ -10,7 +10,7 @@ from datamcp.pipelines.plan import Unit
 from datamcp.tasks.attempt import unawaited
 from datamcp.tasks.ledger import Hint
 from datamcp.tasks.ports import Publisher, TaskTypes
-from datamcp.tasks.publish import HINT, broker_errors, limits, transport_of
+from datamcp.tasks.publish import HINT, broker_errors, transport_of
 from datamcp.tasks.queues import DEFAULT, broker_priority
 from datamcp.tasks.watch import contents
 from datamcp.types import step_task_id
@@ -61,5 +61,4 @@ class StepSender:
             ignore_result=True,
             argsrepr="",
             kwargsrepr=contents(step_id, run.run_id),
-            **limits(self.timeout_of(run, step_id)),
         )

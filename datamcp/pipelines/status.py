@@ -17,6 +17,8 @@ class RunState(StrEnum):
     """Triggered; no step has started."""
     RUNNING = "running"
     """A step has started."""
+    PAUSED = "paused"
+    """No further step starts until it is resumed."""
     SUCCEEDED = "succeeded"
     """Every step ended well."""
     FAILED = "failed"
@@ -29,8 +31,9 @@ FINAL_RUN_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANC
 """Never change again."""
 
 RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
-    RunState.QUEUED: frozenset({RunState.RUNNING, *FINAL_RUN_STATES}),
-    RunState.RUNNING: FINAL_RUN_STATES,
+    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.PAUSED, *FINAL_RUN_STATES}),
+    RunState.RUNNING: frozenset({RunState.PAUSED, *FINAL_RUN_STATES}),
+    RunState.PAUSED: frozenset({RunState.QUEUED, RunState.RUNNING, *FINAL_RUN_STATES}),
     **dict.fromkeys(FINAL_RUN_STATES, frozenset()),
 }
 
@@ -52,7 +55,11 @@ class Pipeline(BaseModel):
 
 
 class StepStatus(BaseModel):
-    """How far one step of a run is; `output` is its value, or the path of its data."""
+    """How far one step of a run is; `output` is its value, or the path of its data.
+
+    `waiting_for` is what it waits for without a slot; `adopted_from` is the task of an earlier run
+    whose output it has taken over; `note` is what somebody said who marked or approved it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,6 +78,9 @@ class StepStatus(BaseModel):
     bytes_out: int | None = None
     output: Any = None
     warnings: tuple[str, ...] = ()
+    waiting_for: str | None = None
+    adopted_from: str | None = None
+    note: str | None = None
     error_code: str | None = None
     error_message: str | None = None
 
@@ -78,8 +88,11 @@ class StepStatus(BaseModel):
 class PipelineStatus(BaseModel):
     """How far a run is; `tasks` maps each step's id to its status, in the definition's order.
 
-    `scheduled_at` is when it was due, if it was triggered for a later instant; `started_at` is when
-    its first step really began.
+    `scheduled_at` is when it was due, if it was triggered for a later instant; `admitted_at` since
+    when there was room for it, and `started_at` when its first step really began. `late_at` is when
+    it was noticed that its deadline had passed. `resumed_from` is the run whose outputs it has
+    taken over, and `parent_task_id` the step of another run that waits for it. The interval is that
+    of the data that it is for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -93,9 +106,19 @@ class PipelineStatus(BaseModel):
     parameters: dict[str, Any]
     created_at: datetime
     scheduled_at: datetime | None = None
+    admitted_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     estimated_completion: datetime | None = None
+    paused_at: datetime | None = None
+    timeout_at: datetime | None = None
+    deadline_at: datetime | None = None
+    late_at: datetime | None = None
+    resumed_from: str | None = None
+    parent_task_id: str | None = None
+    interval_start: datetime | None = None
+    interval_end: datetime | None = None
+    note: str | None = None
     error_code: str | None = None
     error_message: str | None = None
     tasks: dict[str, StepStatus] = Field(default_factory=dict)
@@ -106,13 +129,18 @@ class PipelineStatus(BaseModel):
         return self.state in FINAL_RUN_STATES
 
 
-def run_state(counts: dict[State, int], *, cancel_requested: bool) -> RunState | None:
+def run_state(
+    counts: dict[State, int], *, cancel_requested: bool, is_stopped: bool = False
+) -> RunState | None:
     """Return how a run ended whose steps are in these states; None if it goes on.
 
     A step that failed fails the run, whatever else went well (decisions, "when is a run failed").
+    `is_stopped` tells that it took too long, and had its steps cancelled for that.
     """
     if any(count and not _is_final(state) for state, count in counts.items()):
         return None
+    if is_stopped:
+        return RunState.FAILED
     if cancel_requested:
         return RunState.CANCELLED
     is_clean = all(state in {State.SUCCEEDED, State.SKIPPED} for state, n in counts.items() if n)

@@ -1,6 +1,6 @@
 """The tree that a graph becomes: what comes one after the other, and what runs side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -51,3 +51,13 @@ def parallel(branches: Iterable[Plan]) -> Plan:
         for inner in (branch.branches if isinstance(branch, Parallel) else (branch,))
     ]
     return flat[0] if len(flat) == 1 else Parallel(tuple(flat))
+
+
+def steps_in(plan: Plan) -> Iterator[str]:
+    """Yield the ids of the steps of a plan."""
+    match plan:
+        case Step(step_id):
+            yield step_id
+        case Series(plans) | Parallel(plans) | Gated(plans):
+            for inner in plans:
+                yield from steps_in(inner)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, delete, null, select
+from sqlalchemy import ColumnElement, Row, case, delete, func, null, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from datamcp.infra import instants
@@ -83,6 +83,13 @@ class PresenceLedger:
         statement = select(processes).order_by(processes.c.process_id)
         with self._database.autocommit() as connection:
             return [_seen(row) for row in connection.execute(statement)]
+
+    def slots(self, silent_for: timedelta) -> int:
+        """Return how many tasks all workers can run that were heard of lately."""
+        limit = instants.after(self._now(), -silent_for.total_seconds())
+        statement = select(func.sum(processes.c.concurrency)).where(processes.c.seen_at >= limit)
+        with self._database.autocommit() as connection:
+            return int(connection.execute(statement).scalar() or 0)
 
     def present(self, process_ids: Sequence[str]) -> set[str]:
         """Return those of these processes that have a row."""

@@ -8,9 +8,10 @@ import atexit
 import os
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 
 from datamcp.clock import Clock
+from datamcp.infra.forks import at_work
 from datamcp.presence.alive import AliveFile, remove_old
 from datamcp.presence.ledger import PresenceLedger
 from datamcp.presence.process import PRUNED_AFTER, REFRESH, Condition, Identity
@@ -19,7 +20,6 @@ from datamcp.types import new_token
 
 _PRUNE_EVERY = 12  # signs of life
 _LEAVE_TIMEOUT = 3.0  # seconds that a database may take to hear of our end
-_FORK_PATIENCE = 1.0  # seconds that a fork waits until no driver is at work
 
 
 class Reporter:
@@ -92,7 +92,7 @@ class Reporter:
         count, is_delayed = 0, False
         while True:
             try:
-                with _in_driver:
+                with at_work():
                     self._tell(count)
                 is_delayed = False
             except Exception as error:  # noqa: BLE001  whatever the database says, we still live
@@ -116,32 +116,3 @@ class Reporter:
             self._ledger.leave(self._identity.process_id, self._token)
         except Exception as error:  # noqa: BLE001  the row will be pruned
             self._telemetry.emit("presence.not_removed", reason=str(error))
-
-
-# What a driver does holds locks that nobody would release in a child forked meanwhile: SQLite's and
-# the resolver's are the process's own. So a fork waits for it, if only for so long: a driver that
-# takes longer waits for its server, and holds none.
-_in_driver = Lock()
-_is_held_for_fork = False
-
-
-def _before_fork() -> None:
-    global _is_held_for_fork  # noqa: PLW0603  between the hooks of one fork
-    _is_held_for_fork = _in_driver.acquire(timeout=_FORK_PATIENCE)
-
-
-def _after_fork_in_parent() -> None:
-    if _is_held_for_fork:
-        _in_driver.release()
-
-
-def _after_fork_in_child() -> None:
-    global _in_driver  # noqa: PLW0603  nobody can release the parent's
-    _in_driver = Lock()
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
-)

@@ -42,6 +42,7 @@ def open_engine(
     connection = duckdb.connect(":memory:", config=_settings(limits, scratch))
     try:
         connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")  # it would write to stdout
         connection.execute(f"set allowed_paths = [{', '.join(literal(str(f)) for f in files)}]")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
@@ -90,6 +91,12 @@ def parquet(path: Path, options: str = "") -> str:
     return f"read_parquet({literal(str(path))}, hive_partitioning = false{options})"
 
 
+def parquets(paths: Sequence[Path]) -> str:
+    """Return the SQL of several Parquet files, one below the other, as a table of all columns."""
+    listed = ", ".join(literal(str(path)) for path in paths)
+    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+
+
 def refuse_wildcards(path: Path) -> None:
     """ProcessingError for a path in which DuckDB would see a pattern for many files."""
     if set("*?[") & set(str(path)):
@@ -101,6 +108,17 @@ def columns_of(connection: "DuckDBPyConnection", table: str) -> list[str]:
     return [
         column[0] for column in connection.execute(f"select * from {table} limit 0").description
     ]
+
+
+def columns_of_file(path: Path) -> dict[str, str]:
+    """Return the names and types of the columns of a Parquet file; reads its footer only.
+
+    ProcessingError if it is none.
+    """
+    limits = EngineLimits(threads=1, memory_limit="256MB")
+    with open_engine(limits, scratch=path.parent, files=[path]) as connection:
+        described = connection.execute(f"describe select * from {parquet(path)}").fetchall()
+    return {str(name): str(kind) for name, kind, *_ in described}
 
 
 def identifier(name: str) -> str:

@@ -1,9 +1,10 @@
-"""`file.read`: a CSV, Parquet or JSON lines file becomes a table of the run."""
+"""`file.read`: CSV, Parquet or JSON lines files become one table of the run."""
 
 # ruff: noqa: S608  every name and text goes through identifier() and literal()
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -13,13 +14,15 @@ from datamcp.processors.csv_file import check_gzip, read_header, select_csv
 from datamcp.processors.engine import (
     columns_of,
     copy_out,
+    count_records,
     identifier,
     literal,
     parquet,
-    refuse_wildcards,
+    parquets,
 )
 from datamcp.processors.file_fault import explain
 from datamcp.processors.file_format import FileFormat, format_of, is_gzip
+from datamcp.processors.file_sources import Source, find_sources
 from datamcp.processors.processor import Inputs, ProcessingConfig, ProcessingResult
 from datamcp.processors.table_processor import TABLE, TableProcessor, table_output
 
@@ -28,11 +31,16 @@ if TYPE_CHECKING:
 
 
 class FileReadConfig(ProcessingConfig):
-    """Which file, and how to read it.
+    """Which files, and how to read them.
 
-    `path` lies inside `storage.allowed_roots` or is shipped input (`data/…`). Columns of CSV are
-    text unless `types` says otherwise; a value that is not of its type fails the step
-    (`data.validate` sets such rows aside instead). `delimiter` and `null_values` are for CSV.
+    `path` lies inside `storage.allowed_roots` or is shipped input (`data/…`); a URL such as
+    `s3://bucket/in/a.csv` begins as one of them does. With `*`, `?`, `[…]` or `**` it means all
+    files that it finds, at most 5,000: their rows follow each other in the order of the files'
+    names. They must have the same columns, in any order; with `union: by_name` a column that a file
+    lacks is empty there. `filename_column` adds a column that tells the file, from the first folder
+    with a wildcard on. Columns of CSV are text unless `types` says otherwise; a value that is not
+    of its type fails the step (`data.validate` sets such rows aside instead). `delimiter` and
+    `null_values` are for CSV.
     """
 
     path: str = Field(min_length=1)
@@ -40,31 +48,81 @@ class FileReadConfig(ProcessingConfig):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     null_values: list[str] = Field(default_factory=lambda: [""])
     types: dict[str, ColumnType] = Field(default_factory=dict)
+    union: Literal["by_name"] | None = None
+    filename_column: str | None = Field(default=None, min_length=1)
 
 
 class FileRead(TableProcessor[FileReadConfig]):
-    """Reads one file of a known format into a Parquet table."""
+    """Reads files of a known format into one Parquet table."""
 
     config_model = FileReadConfig
 
     def run(self, inputs: Inputs, config: FileReadConfig) -> ProcessingResult:
-        """Read the file; ProcessingError names the file, and the line where it is known."""
-        source = self._roots.resolve(config.path)
-        refuse_wildcards(source)
-        select = _selection(source, config)
-        with (
-            inputs.workspace.publish(TABLE) as part,
-            self.engine(inputs, files=[source, part]) as connection,
-        ):
-            records = _convert(connection, source, _typed(connection, select, config), part)
-        output = table_output(inputs.workspace.path_of(TABLE), records)
+        """Read the files; ProcessingError names the file, and the line where it is known."""
+        workspace = inputs.workspace
+        with workspace.scratch() as scratch, workspace.publish(TABLE) as part:
+            sources = find_sources(config.path, self._roots, scratch)
+            is_one = len(sources) == 1
+            pieces = [part] if is_one else [scratch / f"{n}.parquet" for n in range(len(sources))]
+            files = [*(source.place for source in sources), *pieces, part]
+            with self.engine(inputs, files=files) as connection:
+                bytes_in = sum(
+                    _read(connection, source, config, piece)
+                    for source, piece in zip(sources, pieces, strict=True)
+                )
+                _check_columns(connection, sources, pieces, config)
+                if not is_one:
+                    copy_out(connection, f"select * from {parquets(pieces)}", part)
+                records = count_records(connection, part)
+        output = table_output(workspace.path_of(TABLE), records)
         return ProcessingResult(
             output=output,
             records_in=records,
             records_out=records,
-            bytes_in=source.stat().st_size,
+            bytes_in=bytes_in,
             bytes_out=output.bytes_out or 0,
         )
+
+
+def _read(
+    connection: "DuckDBPyConnection", source: Source, config: FileReadConfig, piece: Path
+) -> int:
+    """Make a table of one file, and return the file's bytes."""
+    with source.at_hand() as path:
+        select = _named(connection, _selection(path, config), source, config)
+        convert(connection, path, _typed(connection, select, config), piece)
+        return path.stat().st_size
+
+
+def _named(
+    connection: "DuckDBPyConnection", select: str, source: Source, config: FileReadConfig
+) -> str:
+    name = config.filename_column
+    if name is None:
+        return select
+    if name.lower() in {column.lower() for column in columns_of(connection, f"({select})")}:
+        raise ProcessingError(f"filename_column: {source.place.name} has a column {name!r} already")
+    return f"select *, {literal(source.name)} as {identifier(name)} from ({select})"
+
+
+def _check_columns(
+    connection: "DuckDBPyConnection",
+    sources: Sequence[Source],
+    pieces: Sequence[Path],
+    config: FileReadConfig,
+) -> None:
+    """ProcessingError for a file whose columns are others, and for types of none."""
+    found = [columns_of(connection, parquet(piece)) for piece in pieces]
+    for source, columns in zip(sources, found, strict=True):
+        differing = sorted({*columns} ^ {*found[0]})
+        if differing and config.union is None:
+            raise ProcessingError(
+                f"{source.name}: its columns are not those of {sources[0].name}: one of them has "
+                f"no {', '.join(map(repr, differing))}; to allow that, set union: by_name"
+            )
+    unknown = sorted(set(config.types) - {name for columns in found for name in columns})
+    if unknown:
+        raise ProcessingError(f"types: no column {', '.join(map(repr, unknown))} in {config.path}")
 
 
 def _selection(source: Path, config: FileReadConfig) -> str:
@@ -93,9 +151,6 @@ def _typed(connection: "DuckDBPyConnection", select: str, config: FileReadConfig
     if not config.types:
         return select
     names = columns_of(connection, f"({select})")
-    unknown = sorted(set(config.types) - set(names))
-    if unknown:
-        raise ProcessingError(f"types: no column {', '.join(map(repr, unknown))} in {config.path}")
     columns = ", ".join(_column(name, config.types.get(name)) for name in names)
     return f"select {columns} from (select *, row_number() over () as {_ROW} from ({select}))"
 
@@ -113,11 +168,15 @@ def _column(name: str, column_type: ColumnType | None) -> str:
     )
 
 
-def _convert(connection: "DuckDBPyConnection", source: Path, select: str, part: Path) -> int:
+def convert(connection: "DuckDBPyConnection", source: Path, select: str, piece: Path) -> int:
+    """Write what is selected from a file to another one, and return how many rows there are.
+
+    ProcessingError says what is wrong with the file, and where.
+    """
     import duckdb
 
     try:
-        return copy_out(connection, select, part)
+        return copy_out(connection, select, piece)
     except duckdb.Error as error:
         raise ProcessingError(explain(source, str(error))) from error
 

@@ -2,25 +2,26 @@
 
 # ruff: noqa: S608  every name and text goes through identifier() and literal()
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from pydantic import Field
 
-from datamcp.errors import ProcessingError
 from datamcp.processors.engine import PARQUET, copy_out, parquet
 from datamcp.processors.file_format import FileFormat, format_of, is_gzip
-from datamcp.processors.processor import Inputs, ProcessingConfig, ProcessingResult
-from datamcp.processors.table_processor import TableProcessor, table_output, table_path
+from datamcp.processors.processor import Inputs, Output, ProcessingConfig, ProcessingResult
+from datamcp.processors.table_processor import TableProcessor, only_table
 from datamcp.storage.artifacts import Workspace
 from datamcp.storage.atomic import written_whole
+from datamcp.storage.remote import RemoteFiles, is_remote
 from datamcp.storage.roots import AllowedRoots
 
 
 class FileWriteConfig(ProcessingConfig):
     """Where the file goes, and its format, if the ending of `path` does not tell.
 
-    A relative `path` is inside the run's artifacts; an absolute one lies inside
+    A relative `path` is inside the run's artifacts; an absolute one, or a URL, lies inside
     `storage.allowed_roots`. A file of that name is replaced in one step.
     """
 
@@ -35,28 +36,21 @@ class FileWrite(TableProcessor[FileWriteConfig]):
 
     def run(self, inputs: Inputs, config: FileWriteConfig) -> ProcessingResult:
         """Write the file; ProcessingError if there is not exactly one table to write."""
-        source = _only_table(inputs)
+        source = only_table(inputs, "file.write")
         options = _options(format_of(config.path, config.format), config.path)
         final, writing = _place(config.path, inputs.workspace, self._roots)
-        with writing as part, self.engine(inputs, files=[source, part]) as connection:
-            query = f"select * from {parquet(source)}"
-            records = copy_out(connection, query, part, options=options)
-        output = table_output(final, records)
+        with writing as part:
+            with self.engine(inputs, files=[source, part]) as connection:
+                query = f"select * from {parquet(source)}"
+                records = copy_out(connection, query, part, options=options)
+            size = part.stat().st_size
         return ProcessingResult(
-            output=output,
+            output=Output(path=final, records_out=records, bytes_out=size),
             records_in=records,
             records_out=records,
             bytes_in=source.stat().st_size,
-            bytes_out=output.bytes_out or 0,
+            bytes_out=size,
         )
-
-
-def _only_table(inputs: Inputs) -> Path:
-    if len(inputs.outputs) != 1:
-        names = ", ".join(inputs.outputs) or "none"
-        raise ProcessingError(f"file.write takes exactly one input, got {names}")
-    step_id, output = next(iter(inputs.outputs.items()))
-    return table_path(step_id, output)
 
 
 def _options(file_format: FileFormat, path: str) -> str:
@@ -72,8 +66,19 @@ def _options(file_format: FileFormat, path: str) -> str:
 
 def _place(
     path: str, workspace: Workspace, roots: AllowedRoots
-) -> tuple[Path, AbstractContextManager[Path]]:
+) -> tuple[str, AbstractContextManager[Path]]:
+    if is_remote(path):
+        url = roots.remote.destination(path)
+        return url, _sent(roots.remote, url, workspace)
     if "://" in path or Path(path).is_absolute():
         final = roots.destination(path)
-        return final, written_whole(final)
-    return workspace.path_of(path), workspace.publish(path)
+        return str(final), written_whole(final)
+    return str(workspace.path_of(path)), workspace.publish(path)
+
+
+@contextmanager
+def _sent(remote: RemoteFiles, url: str, workspace: Workspace) -> Iterator[Path]:
+    with workspace.scratch() as scratch:
+        part = scratch / "file"
+        yield part
+        remote.send(part, url)

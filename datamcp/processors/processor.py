@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
 
+from datamcp.errors import ProcessingError
 from datamcp.storage.artifacts import Workspace
 from datamcp.types import JSONValue
 
@@ -36,14 +37,26 @@ class Output(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What reaches a processor: the upstream steps' outputs by step id, and where to write."""
+    """What reaches a processor: the upstream steps' outputs by step id, and where to write.
+
+    `task_id` is equal for all attempts at one step of one run; empty where no task runs it.
+    `watermark` is the JSON text that the last run which ended well gave as its own.
+    `idempotency_key` is equal for all attempts of a step, so that an outside service can recognise
+    a repetition; it is empty where a processor is run by hand.
+    """
 
     outputs: Mapping[str, Output]
     workspace: Workspace
+    task_id: str = ""
+    watermark: str | None = None
+    idempotency_key: str = ""
 
 
 class ProcessingResult(BaseModel):
-    """What a processor did; `execution_time` is in seconds."""
+    """What a processor did; `execution_time` is in seconds.
+
+    `watermark` is JSON text: up to where an incremental read has come.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,6 +68,7 @@ class ProcessingResult(BaseModel):
     bytes_out: NonNegativeInt = 0
     execution_time: NonNegativeFloat = 0.0
     warnings: tuple[str, ...] = ()
+    watermark: str | None = None
 
 
 class ConfigFault(BaseModel):
@@ -74,6 +88,15 @@ class ValidationResult(BaseModel):
     valid: bool
     errors: tuple[ConfigFault, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def require_valid(checked: ValidationResult) -> None:
+    """Raise ProcessingError with everything that is wrong with a configuration, if anything is."""
+    if not checked.valid:
+        listed = "; ".join(
+            f"{one.path}: {one.message}" if one.path else one.message for one in checked.errors
+        )
+        raise ProcessingError(f"the configuration cannot be used: {listed}")
 
 
 class ProcessingMetrics(BaseModel):

@@ -20,6 +20,7 @@ from datamcp.processors.processor import (
     ProcessingMetrics,
     ProcessingResult,
     ValidationResult,
+    require_valid,
 )
 from datamcp.storage.location import local_path
 from datamcp.storage.roots import AllowedRoots
@@ -93,12 +94,7 @@ class TableProcessor(DataProcessor, Generic[ConfigT]):
             yield connection
 
     def _usable(self, config: ProcessingConfig) -> Any:
-        checked = self.validate_config(config)
-        if not checked.valid:
-            listed = "; ".join(
-                f"{e.path}: {e.message}" if e.path else e.message for e in checked.errors
-            )
-            raise ProcessingError(f"the configuration cannot be used: {listed}")
+        require_valid(self.validate_config(config))
         return config
 
     def _count_run(self, result: ProcessingResult, taken: float) -> None:
@@ -139,6 +135,15 @@ def table_path(step_id: str, output: Output) -> Path:
     if not path.is_file():
         raise ProcessingError(f"the table of step {step_id!r} is gone: no file {output.path!r}")
     return path
+
+
+def only_table(inputs: Inputs, name: str) -> Path:
+    """Return the table of a step's one input; ProcessingError, by the processor's name, if none."""
+    if len(inputs.outputs) != 1:
+        names = ", ".join(inputs.outputs) or "none"
+        raise ProcessingError(f"{name} takes exactly one input, got {names}")
+    step_id, output = next(iter(inputs.outputs.items()))
+    return table_path(step_id, output)
 
 
 def table_output(path: Path, records: int) -> Output:

@@ -20,6 +20,7 @@ from datamcp.stack.process import Kind
 from datamcp.stack.record import StackRecord, write
 from datamcp.stack.requests import Requests
 from datamcp.stack.stack import Stack
+from datamcp.tasks.ledger import Death
 
 START_TIMEOUT = 120.0  # seconds until all processes must be ready for the first time
 STOP_TIMEOUT = 30.0  # seconds that workers have for what they run, unless said
@@ -84,7 +85,7 @@ class Keeper:
             self._say(
                 "the last stack of this folder was killed; what it ran goes back to the queue"
             )
-            self._losses.add(self._stack.leftovers.owed, is_blamed=False)
+            self._losses.add(self._stack.leftovers.owed, Death.EXPLAINED)
         for event in self._stack.start():
             self._hear(event, is_first=True)
         self._save()
@@ -227,7 +228,7 @@ class Keeper:
             )
         for ended in self._stack.stop([Kind.WORKER], self._stop_timeout, is_urgent=self._is_urgent):
             self._tell_cut(ended)
-        self._losses.add([one for one in workers if one is not None], is_blamed=False)
+        self._losses.add([one for one in workers if one is not None], Death.EXPLAINED)
         self._give_back_at_last()
 
     def _is_urgent(self) -> bool:

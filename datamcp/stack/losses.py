@@ -4,7 +4,7 @@ from collections.abc import Collection
 from threading import Lock
 
 from datamcp.bootstrap.runtime import Runtime
-from datamcp.tasks.ledger import is_claimed_by
+from datamcp.tasks.ledger import Death, is_claimed_by
 
 
 class Losses:
@@ -15,7 +15,7 @@ class Losses:
         self._settler = runtime.settler
         self._presence = runtime.presence
         self._lock = Lock()
-        self._owed: dict[str, bool] = {}  # in the order of their deaths; whether tasks are blamed
+        self._owed: dict[str, Death] = {}  # in the order of their deaths
 
     @property
     def owed(self) -> tuple[str, ...]:
@@ -23,10 +23,10 @@ class Losses:
         with self._lock:
             return tuple(self._owed)
 
-    def add(self, process_ids: Collection[str], *, is_blamed: bool = True) -> None:
-        """Note that these have died; `is_blamed` unless it was not by what they were running."""
+    def add(self, process_ids: Collection[str], death: Death = Death.WITH_OTHERS) -> None:
+        """Note that these have died, and what is known of it."""
         with self._lock:
-            self._owed.update(dict.fromkeys(process_ids, is_blamed))
+            self._owed.update(dict.fromkeys(process_ids, death))
 
     def give_back(self) -> dict[str, int]:
         """Give back what they were running; return how many tasks, of those that had some.
@@ -36,8 +36,8 @@ class Losses:
         returned: dict[str, int] = {}
         with self._lock:
             owed = dict(self._owed)
-        for process_id, is_blamed in owed.items():
-            queued = self._settler.give_back(is_claimed_by(process_id), is_blamed=is_blamed)
+        for process_id, death in owed.items():
+            queued = self._settler.give_back(is_claimed_by(process_id), death)
             self._presence.remove([process_id])
             with self._lock:
                 self._owed.pop(process_id, None)

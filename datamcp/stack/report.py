@@ -114,6 +114,20 @@ class Totals(Part):
     beats: int = 0
 
 
+class SchedulesStatus(Part):
+    """The schedules: how many there are, and are paused; seconds until the next one is due.
+
+    `due_in` is null if none is due ever. `overdue` are the seconds by which one is late that nobody
+    has fired yet; `lateness` those by which the last firing was late.
+    """
+
+    count: int
+    paused: int
+    due_in: float | None = None
+    overdue: float = 0.0
+    lateness: float | None = None
+
+
 class InstallationStatus(Part):
     """All that is known of an installation at one instant; `warnings` say what needs somebody."""
 
@@ -125,6 +139,7 @@ class InstallationStatus(Part):
     queues: tuple[QueueStatus, ...]
     processes: tuple[ProcessStatus, ...]
     totals: Totals
+    schedules: SchedulesStatus | None = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -11,6 +11,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from datamcp.bootstrap.runtime import Runtime
+from datamcp.bootstrap.schedules import FILE as SCHEDULES_FILE
 from datamcp.clock import Clock, SystemClock
 from datamcp.config.redaction import redact_url
 from datamcp.errors import BackendUnavailable, DatamcpError, SchemaVersionError
@@ -25,6 +26,7 @@ from datamcp.stack.report import (
     InstallationStatus,
     ProcessStatus,
     QueueStatus,
+    SchedulesStatus,
     ServiceStatus,
     StackPart,
     Totals,
@@ -43,6 +45,7 @@ class Told:
 
     figures: Figures
     processes: tuple[Seen, ...]
+    schedules: SchedulesStatus | None
 
 
 class StatusLook:
@@ -77,6 +80,7 @@ class StatusLook:
             flower=flower,
             queues=queues,
             processes=processes,
+            schedules=None if told is None else told.schedules,
             totals=totals(queues, processes, None if told is None else told.figures.overdue),
         )
         running = {} if told is None else told.figures.running
@@ -96,7 +100,29 @@ class StatusLook:
 
     def _ask_ledger(self) -> Told:
         self._require_ledger()
-        return Told(self._figures.look(), tuple(self._runtime.presence.all()))
+        figures, processes = self._figures.look(), tuple(self._runtime.presence.all())
+        return Told(figures, processes, self._ask_schedules())
+
+    def _ask_schedules(self) -> SchedulesStatus | None:
+        """Return how the schedules are; None where they are not kept, or their store is away."""
+        config = self._runtime.config
+        is_in_file = config.scheduler.persistence_backend == "file"
+        if not config.scheduler.enable_persistence or (
+            is_in_file and not (config.system.state_dir / SCHEDULES_FILE).exists()
+        ):
+            return None
+        try:
+            outlook = self._runtime.schedules.store.outlook()
+        except BackendUnavailable:
+            return None
+        due_in = outlook.due_in
+        return SchedulesStatus(
+            count=outlook.count,
+            paused=outlook.paused,
+            due_in=due_in,
+            overdue=max(0.0, -(due_in or 0.0)),
+            lateness=outlook.lateness,
+        )
 
     def _require_ledger(self) -> None:
         """Make sure that there is a ledger to be read; makes none."""

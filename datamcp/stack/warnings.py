@@ -17,6 +17,7 @@ NOTHING_RUNS = "nothing runs from this folder; `datamcp up` starts everything"
 
 _SWEPT = timedelta(seconds=30)  # since a beat's last sweep, which comes every 2 s
 _COMING = {ProcessState.STARTING, ProcessState.DEAD}
+_OVERDUE = 15.0  # seconds that a schedule may be due while beats run
 _STUCK = 60.0  # seconds that a task may wait while slots are free
 _MEGABYTE = 1024 * 1024
 _LITTLE = 200 * _MEGABYTE  # of room on the disk
@@ -39,6 +40,7 @@ def warnings(
             yield _unanswered(service)
     if status.ledger.answers:
         yield from _about_beats(status)
+        yield from _about_schedules(status)
         yield from _about_workers(status)
         yield from _about_orphans(status, running)
     for process in status.processes:
@@ -67,6 +69,13 @@ def _about_beats(status: InstallationStatus) -> Iterator[str]:
         since = beat.swept_at or beat.started_at
         if beat.is_live and since is not None and status.at - since > _SWEPT:
             yield f"{beat.name} has not swept for {length(status.at - since)}: see its log"
+
+
+def _about_schedules(status: InstallationStatus) -> Iterator[str]:
+    late = 0.0 if status.schedules is None else status.schedules.overdue
+    if late > _OVERDUE and status.totals.beats:
+        since = length(timedelta(seconds=late))
+        yield f"beat runs, and yet a schedule has been due for {since}: see its log"
 
 
 def _about_workers(status: InstallationStatus) -> Iterator[str]:

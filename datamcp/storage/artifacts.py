@@ -4,11 +4,13 @@ Each attempt of a step has a folder of its own, `<root>/<run>/<step>/<attempt>/`
 that was thought dead and wakes up again cannot touch what its successor wrote.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from datamcp.errors import ConfigError, Problem, ProcessingError
@@ -16,7 +18,13 @@ from datamcp.storage.atomic import disk_errors, written_whole
 from datamcp.storage.location import local_path
 from datamcp.types import new_token
 
+_TASKS = "tasks"  # the folder of what belongs to no run
+_LOOKED_AT = 1000  # folders of one look
+
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]{0,199}")  # no separator, no leading dot
+
+
+_ONE_OF_MANY = re.compile(r"\[(\d+)\]$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,33 @@ class ArtifactStore:
         """Return the folder that holds everything that a run wrote."""
         return self.root / _safe(run_id)
 
+    def remove(self, run_id: str) -> None:
+        """Remove everything that a run wrote; what can't be removed now is left."""
+        shutil.rmtree(self.run_folder(run_id), ignore_errors=True)
+
+    def runs_untouched_since(self, instant: datetime) -> list[str]:
+        """Return runs in whose folders nothing was added since an instant; some, at most."""
+        before = instant.timestamp()
+        found: list[str] = []
+        with suppress(OSError), os.scandir(self.root) as entries:
+            for entry in entries:
+                if entry.name != _TASKS and entry.is_dir() and entry.stat().st_mtime < before:
+                    found.append(entry.name)
+                    if len(found) >= _LOOKED_AT:
+                        break
+        return found
+
     def workspace(self, run_id: str, step_id: str, attempt: int | str) -> Workspace:
         """Return the place of one attempt; ProcessingError if an id cannot be a folder's name."""
-        return Workspace(self.run_folder(run_id) / _safe(step_id) / _safe(str(attempt)))
+        return Workspace(self.run_folder(run_id) / folder_of(step_id) / _safe(str(attempt)))
+
+
+def folder_of(step_id: str) -> str:
+    """Return the name of a step's folder: `signals=3` of `signals[3]`, one of many.
+
+    ProcessingError if it can't be a folder's name.
+    """
+    return _safe(_ONE_OF_MANY.sub(r"=\1", step_id))
 
 
 def _plain(root: Path) -> Path:

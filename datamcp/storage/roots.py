@@ -5,6 +5,8 @@ from pathlib import Path
 
 from datamcp.errors import ProcessingError
 from datamcp.storage.location import local_path
+from datamcp.storage.remote import RemoteFiles, is_remote
+from datamcp.storage.wildcards import files_below, split_pattern
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 """Holds the shipped input under `data/`; the last root for reading, never one for writing."""
@@ -17,11 +19,14 @@ class AllowedRoots:
     """
 
     def __init__(self, roots: Iterable[str | Path], *, artifacts: Path | None = None) -> None:
-        """Take the folders, and the artifact store where that may be read, too.
+        """Take the folders and URLs, and the artifact store where that may be read, too.
 
         A relative folder is relative to the current folder, now.
         """
-        self._writable = tuple(Path(root).resolve() for root in roots)
+        given = list(roots)
+        self.remote = RemoteFiles(str(root) for root in given if is_remote(str(root)))
+        local = (root for root in given if not is_remote(str(root)))
+        self._writable = tuple(Path(root).resolve() for root in local)
         self._readable = (*self._writable, PACKAGE_ROOT)
         self._findable = self._readable if artifacts is None else (*self._readable, artifacts)
 
@@ -32,6 +37,37 @@ class AllowedRoots:
         file, or if it lies outside of the roots.
         """
         return self._find(path, self._readable, Path.is_file, "file")
+
+    def matching(self, pattern: str) -> list[tuple[str, Path]]:
+        """Return the files that a pattern finds, sorted by name: names, and where they lead.
+
+        A name is relative to the folder before the first wildcard. A relative pattern is looked for
+        in each root in order. ProcessingError if there is none, if there are too many, or if one
+        leads out of the roots by a link.
+        """
+        is_url = "://" in pattern
+        written = str(
+            _local(pattern.replace("?", "%3F").replace("#", "%23") if is_url else pattern)
+        )
+        base, rest = split_pattern(written)
+        wanted = Path("/" if written.startswith("/") else "", base)
+        candidates = [wanted] if wanted.is_absolute() else [r / wanted for r in self._readable]
+        places = [_followed(candidate) for candidate in candidates]
+        inside = [place for place in places if _is_inside(place, self._readable)]
+        if not inside or ".." in Path(rest).parts:
+            raise self._outside(pattern)
+        for place in inside:
+            if names := files_below(place, rest):
+                return [(name, self._inside(place / name)) for name in names]
+        if any(_holds(Path.is_dir, place) for place in places if place not in inside):
+            raise self._outside(pattern)
+        raise ProcessingError(f"no file matches {pattern!r}{self._searched(wanted)}")
+
+    def _inside(self, path: Path) -> Path:
+        place = _followed(path)
+        if not _is_inside(place, self._readable):
+            raise self._outside(str(path))
+        return place
 
     def find(self, path: str) -> Path:
         """Return the existing file or folder that `path` means; artifacts of runs count, too.

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 from datamcp.tasks.claim import Delivery
@@ -41,6 +42,7 @@ class Attempt:
     error: BaseException | None = None
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    since: float = field(default_factory=monotonic)
     has_begun: bool = False
     again: Again | None = None
     predicate: Any = None

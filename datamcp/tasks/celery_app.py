@@ -4,15 +4,18 @@
 entries all take (protocol R14).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from celery import Celery, _state
+from kombu import pools
 
 from datamcp.clock import Clock, SystemClock
 from datamcp.errors import BackendUnavailable, Problem, TaskError
+from datamcp.infra.celery import publishing
 from datamcp.tasks import attempt as attempts
 from datamcp.tasks.attempt import Again, Attempt
 from datamcp.tasks.call import (
@@ -25,12 +28,17 @@ from datamcp.tasks.call import (
 )
 from datamcp.tasks.enqueue import Enqueuer, PlainCall
 from datamcp.tasks.execute import Executor
-from datamcp.tasks.ledger import Hint, Inserted
+from datamcp.tasks.intake import AtOnce, Intake, WithSlot
+from datamcp.tasks.ledger import Hint, Inserted, NewTask
+from datamcp.tasks.logs import TaskLogs
+from datamcp.tasks.pace import Brevity
+from datamcp.tasks.patrol import Patrol
 from datamcp.tasks.ports import TaskType
-from datamcp.tasks.publish import HINT, broker_errors, canvas_of, limits_of, transport_of
-from datamcp.tasks.queues import DEFAULT, broker_priority
+from datamcp.tasks.publish import HINT, broker_errors, canvas_of, limits_of, once_more, transport_of
+from datamcp.tasks.queues import DEFAULT, broker_priority, is_redis
 from datamcp.tasks.result import LedgerResult
 from datamcp.tasks.settle import Settler
+from datamcp.tasks.slots import SlotTable
 from datamcp.tasks.states import State
 from datamcp.tasks.task import Task
 from datamcp.tasks.watch import contents
@@ -45,6 +53,9 @@ LEDGERED_BUILT_INS = frozenset(
 
 _BUILT_IN = "celery."
 
+_taken_group: ContextVar[str | None] = ContextVar("taken_group", default=None)
+"""The group of whose calls the first found room."""
+
 NO_BROKER = "none is configured; set DATAMCP_BROKER__URL, such as redis://127.0.0.1:6379/0"
 
 
@@ -52,11 +63,13 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     """A Celery app that writes the ledger before it publishes."""
 
     control_cls = "datamcp.tasks.control:LedgerControl"
+    beat_cls = "celery.apps.beat:Beat"
 
     # Set once, when the parts are put together.
     enqueuer: Enqueuer | None = None
     executor: Executor | None = None
     settler: Settler | None = None
+    logs: TaskLogs | None = None
     runtime: Any = None
     task_factory: Callable[[str], Any] | None = None
     pool_to_serve: str | None = None
@@ -66,16 +79,44 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     """What each start of a process repeats: what is allowed and yet dangerous."""
     telemetry: Telemetry = Telemetry()
     wall_clock: Clock = SystemClock()
+    brevity: Brevity = Brevity()
+
+    sends_firings: bool = False
+    """Whether this process is beat, whose calls no full queue refuses (protocol R16)."""
 
     serves: bool = False
     """Whether this process is a worker of ours, in which other apps of a project give way."""
 
     _declared: frozenset[Any] = frozenset()
+    _producers: Any = None
     _has_ledger: bool = False
+
+    @cached_property
+    def slots(self) -> SlotTable:
+        """What the slots of this worker work on; a worker makes it before it forks."""
+        return SlotTable()
+
+    @cached_property
+    def patrol(self) -> Patrol:
+        """Who looks after tasks that run together, beside them."""
+        return Patrol()
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Who decides how many messages a worker takes."""
+        return AtOnce() if is_redis(transport_of(self)) else WithSlot()
+
+    @cached_property
+    def Beat(self) -> Any:  # noqa: D102, N802  Celery's property
+        return self.subclass_with_self(self.beat_cls)
 
     @cached_property
     def AsyncResult(self) -> Any:  # noqa: D102, N802  Celery's property
         return self.subclass_with_self(LedgerResult, name="AsyncResult")
+
+    def served_queues(self) -> Collection[str]:
+        """Return the queues that this process works for: none, unless it is a worker's."""
+        return list(self.amqp.queues.consume_from) if self.serves else ()
 
     def task_of(self, name: str) -> Any:
         """Return the Celery task of a task type; raises UnknownTaskTypeError."""
@@ -87,6 +128,20 @@ class LedgerCelery(Celery):  # type: ignore[misc]
         """Raise BackendUnavailable, in a line that says what to do, if no broker is configured."""
         if not self.has_broker:
             raise BackendUnavailable("broker", NO_BROKER)
+
+    @property
+    def producer_pool(self) -> Any:
+        """The producers: their connections give up soon where the broker does not answer."""
+        if self._producers is None:
+            limit = self.pool.limit  # has a fork forget both pools
+            options = publishing(str(self.conf.broker_write_url or self.conf.broker_url))
+            self._producers = pools.producers[self.connection_for_write(**options)]
+            self._producers.limit = limit
+        return self._producers
+
+    def _after_fork(self) -> None:
+        self._producers = None
+        super()._after_fork()
 
     def producer_or_acquire(self, producer: Any = None) -> Any:  # noqa: D102  Celery's method
         self.require_broker()
@@ -191,16 +246,31 @@ class LedgerCelery(Celery):  # type: ignore[misc]
         options: dict[str, Any],
     ) -> Any:
         plain = self._plain_call(kind, args, kwargs, options)
+        self._require_room(plain.queue or kind.queue, plain.due, options)
+        inserted, hint = self._insert(self._task(kind, options), plain)
+        if inserted.state is State.QUEUED:  # else the reconciler sends it in time, or never
+            self._send_hint(hint, options)
+        return self._tracked(hint.task_id, options)
+
+    def as_new(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> NewTask:
+        """Return a plain call as the task that it is to be inserted as; raises TaskError."""
+        if self.enqueuer is None:
+            raise TaskError(f"{name} can't be sent: this app is not part of a runtime")
+        kind = self.enqueuer.type_of(name)
+        options = with_defaults(options, kind)
+        refuse(name, options)
+        plain = self._plain_call(kind, args, kwargs, options)
+        return self.enqueuer.check(self._task(kind, options), plain)
+
+    def _task(self, kind: TaskType, options: Mapping[str, Any]) -> Task:
         priority = options.get("priority")
-        task = Task(
+        return Task(
             task_id=options.get("task_id") or new_id(self.wall_clock.now()),
             task_type=kind.name,
             priority=DEFAULT if priority is None else priority,
         )
-        inserted, hint = self._insert(task, plain)
-        if inserted.state is State.QUEUED:  # else the reconciler sends it in time, or never
-            self._send_hint(hint, options)
-        return self._tracked(hint.task_id, options)
 
     def _plain_call(
         self,
@@ -256,6 +326,15 @@ class LedgerCelery(Celery):  # type: ignore[misc]
         claimed = None if attempt is None else attempt.claimed
         return None if claimed is None else claimed.queue
 
+    def _require_room(self, queue: str, due: datetime | None, options: Mapping[str, Any]) -> None:
+        """Refuse a client's call if the queue is full; a group is refused as a whole, or taken."""
+        group = options.get("group_id")
+        if self.enqueuer is None or self.sends_firings or (group and group == _taken_group.get()):
+            return
+        self._require_ledger()
+        self.enqueuer.require_room(queue, due)
+        _taken_group.set(group)
+
     def _insert(self, task: Task, plain: PlainCall) -> tuple[Inserted, Hint]:
         if self.enqueuer is None:
             raise TaskError(f"{task.task_type} can't be sent: this app is not part of a runtime")
@@ -271,25 +350,30 @@ class LedgerCelery(Celery):  # type: ignore[misc]
     def _send_hint(self, hint: Hint, options: Mapping[str, Any]) -> None:
         """Send the message of a row that is committed; if the broker is away, it is sent later."""
         passed_on = {name: value for name, value in options.items() if name not in _OURS}
+        send = partial(super().send_task, hint.task_type, (), {}, **passed_on)
         try:
-            with broker_errors(self):
-                super().send_task(
-                    hint.task_type,
-                    (),
-                    {},
-                    **passed_on,
-                    task_id=hint.task_id,
-                    queue=hint.queue,
-                    priority=broker_priority(hint.priority, transport_of(self)),
-                    headers={**(options.get("headers") or {}), HINT: 1},
-                    argsrepr="",
-                    kwargsrepr=contents(hint.step_id, hint.root_id),
-                    root_id=hint.root_id,
-                    parent_id=hint.parent_id,
-                    retries=hint.attempt,
-                    expires=None,
-                    add_to_parent=False,
-                    **{"time_limit": None, "soft_time_limit": None, **limits_of(hint)},
+            with (
+                broker_errors(self),
+                self.producer_or_acquire(options.get("producer")) as producer,
+            ):
+                once_more(
+                    producer,
+                    lambda: send(
+                        producer=producer,
+                        retry=False,
+                        task_id=hint.task_id,
+                        queue=hint.queue,
+                        priority=broker_priority(hint.priority, transport_of(self)),
+                        headers={**(options.get("headers") or {}), HINT: 1},
+                        argsrepr="",
+                        kwargsrepr=contents(hint.step_id, hint.root_id),
+                        root_id=hint.root_id,
+                        parent_id=hint.parent_id,
+                        retries=hint.attempt,
+                        expires=None,
+                        add_to_parent=False,
+                        **limits_of(hint),
+                    ),
                 )
         except BackendUnavailable as error:
             self.telemetry.emit("task.publish_failed", task_id=hint.task_id, reason=error.reason)
@@ -327,9 +411,12 @@ _OURS = frozenset(
         "kwargsrepr",
         "parent_id",
         "priority",
+        "producer",
         "queue",
         "result_cls",
         "retries",
+        "retry",
+        "retry_policy",
         "root_id",
         "routing_key",
         "serializer",

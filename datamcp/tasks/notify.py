@@ -3,39 +3,85 @@
 A notice may be lost; it only saves the waiter from looking too often.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from threading import Event, Lock
+from typing import Any
 
 import redis
 
 from datamcp.infra.redis import make_client
 from datamcp.telemetry import Telemetry
 
+_MOST_UNREAD = 100  # answers
 _NO_ID = ""  # its channel is never announced on
+
+_kept: list[Any] = []
+"""What a forked child has of its parent's. To let it go would wait for a lock of the parent's."""
 
 
 class RedisNotifier:
-    """Publishes that something is finished."""
+    """Publishes that something is finished. Safe to share between threads, and to carry through a fork.
+
+    Nobody waits for Redis to answer: what it has answered is read before the next notices leave.
+    """
 
     def __init__(self, url: str, prefix: str, telemetry: Telemetry) -> None:
         """Take the server, and the prefix of our channels."""
         self._client = make_client(url)
         self._prefix = prefix
         self._telemetry = telemetry
+        self._lock = Lock()
+        self._line: Any = None  # the connection that notices leave on
+        self._unread = 0  # answers that are still to come
+        self._pid = os.getpid()
 
     def announce(self, keys: Collection[str]) -> None:
         """Wake up those who wait for these ids."""
+        if self._pid != os.getpid():  # the parent's line is not ours, nor is its lock
+            self._lock, self._line, self._unread, self._pid = Lock(), None, 0, os.getpid()
+        with self._lock:
+            try:
+                self._send_once_more(keys)
+            except (redis.RedisError, OSError) as error:
+                self._hang_up()
+                self._telemetry.emit("notice.lost", count=len(keys), reason=str(error))
+
+    def _send_once_more(self, keys: Collection[str]) -> None:
+        """Send; and again where the line turns out to have been cut since it was used last."""
+        was_used = self._line is not None
         try:
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.publish(channel(self._prefix, key), b"")
-            pipeline.execute()
-        except redis.RedisError as error:
-            self._telemetry.emit("notice.lost", count=len(keys), reason=str(error))
+            self._send(keys)
+        except redis.ConnectionError:
+            if not was_used:
+                raise
+            self._hang_up()
+            self._send(keys)
+
+    def _send(self, keys: Collection[str]) -> None:
+        line = self._line or self._call()
+        while self._unread and (self._unread >= _MOST_UNREAD or line.can_read(0)):
+            line.read_response()
+            self._unread -= 1
+        commands = [("PUBLISH", channel(self._prefix, key), b"") for key in keys]
+        line.send_packed_command(line.pack_commands(commands), check_health=False)
+        self._unread += len(commands)
+
+    def _call(self) -> Any:
+        self._line, self._unread = self._client.connection_pool.get_connection(), 0
+        return self._line
+
+    def _hang_up(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.disconnect()
+            self._client.connection_pool.release(line)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connection."""
+        with self._lock:
+            self._hang_up()
         self._client.close()
 
 
@@ -44,8 +90,12 @@ class RedisListener:
 
     def __init__(self, url: str, prefix: str) -> None:
         """Take the server, and the prefix of our channels."""
-        self._client = make_client(url)
+        self._url = url
         self._prefix = prefix
+        self._begin()
+
+    def _begin(self) -> None:
+        self._client = make_client(self._url)
         self._pubsub = self._client.pubsub()  # type: ignore[no-untyped-call]
         self._lock = Lock()  # redis-py opens and subscribes from one thread at a time only
         self._is_open = False
@@ -79,6 +129,11 @@ class RedisListener:
         if key != _NO_ID:
             heard(key)
 
+    def forget(self) -> None:
+        """Have a connection of one's own; that of the parent is left as it is."""
+        _kept.append(self._pubsub)
+        self._begin()
+
     def close(self) -> None:
         """Close the connection."""
         self._pubsub.close()
@@ -91,8 +146,7 @@ class PollingListener:
     def __init__(self, interval: float = 0.1) -> None:
         """Take the seconds between looks."""
         self._interval = interval
-        self._keys: set[str] = set()
-        self._asked = Event()
+        self.forget()
 
     def listen(self, key: str) -> None:
         """Begin to look at an id."""
@@ -112,6 +166,11 @@ class PollingListener:
             heard(key)
         if self._keys:
             self._asked.set()
+
+    def forget(self) -> None:
+        """Begin with nothing to look at."""
+        self._keys: set[str] = set()
+        self._asked = Event()
 
     def close(self) -> None:
         """Stop waiting."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, NotRequired, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import ErrorDetails, PydanticSerializationError, from_json, to_json
 from typing_extensions import TypedDict
 
 from datamcp.errors import InvalidParametersError, Problem
@@ -106,6 +106,14 @@ class Parameters:
             return self._adapter.validate_json(text, strict=True)
         except ValidationError as error:
             raise InvalidParametersError(self._task_type, self._problems(error)) from error
+
+    def errors(self, values: Mapping[str, Any]) -> list[ErrorDetails]:
+        """Return what is wrong with JSON values, as pydantic tells it; nothing if they fit."""
+        try:
+            self._adapter.validate_json(_json(dict(values)), strict=True)
+        except ValidationError as error:
+            return error.errors(include_url=False)
+        return []
 
     def parse(self, words: Mapping[str, str]) -> dict[str, Any]:
         """Return values for words from a command line: JSON where that fits, else the text."""

@@ -8,6 +8,9 @@ from datamcp.infra.database import Connection
 from datamcp.processors.processor import Output
 from datamcp.tasks.context import TaskContext
 from datamcp.tasks.ledger import Claimed, Hint, Settled
+from datamcp.tasks.limit import Limit
+from datamcp.tasks.places import NOBODY, Freed
+from datamcp.tasks.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,12 @@ class TaskType:
     timeout: float | None = None  # seconds, where the task itself says nothing
     description: str = ""
     celery_task: Any = None
-    max_attempts: int = 1  # 0: no limit
+    max_attempts: int = 1  # of a Celery task; 0: no limit
+    retry_policy: RetryPolicy | None = None  # where the task itself says nothing
     also_on: Collection[str] = ()  # other queues that its workers serve
+    limit: Limit | None = None
+    batch: int = 1  # tasks that may travel together
+    is_async: bool = False  # it runs on an event loop
 
     @property
     def may_run_for_ever(self) -> bool:
@@ -80,6 +87,14 @@ class TaskTypes(Protocol):
 
     def queues(self) -> Sequence[str]:
         """Return the names of all queues."""
+        ...
+
+
+class Room(Protocol):
+    """Knows whether there is room in a queue (protocol R16)."""
+
+    def require(self, queue: str, count: int = 1, *, wait: float = 0.0) -> None:
+        """Wait up to `wait` seconds for room for so many tasks; raise QueueFullError."""
         ...
 
 
@@ -133,10 +148,22 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """What a settled step led to: steps released, by run; and runs that are finished now."""
+    """What an end led to: steps released, by run; runs that are finished now; places given up.
+
+    `undecided` are runs in which somebody has to decide what follows, and `limits` the keys of
+    limits among steps that somebody has left.
+    """
 
     released: Mapping[str, Sequence[Released]]  # by run id
     finished_runs: Sequence[str] = ()
+    freed: Freed = NOBODY
+    undecided: Sequence[str] = ()
+    limits: Sequence[str] = ()
+
+    @property
+    def is_to_be_carried_on(self) -> bool:
+        """Whether a run has more to do after the commit."""
+        return bool(self.released or self.finished_runs or self.undecided or self.limits)
 
 
 NOTHING = FollowUp({})

@@ -1,20 +1,30 @@
 """Where a hint leaves for the broker."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from threading import Event
+from time import monotonic
+from typing import Any, TypeVar
 
 from celery import Celery
-from kombu.exceptions import BatchPublishError, OperationalError
+from kombu.exceptions import OperationalError
 from kombu.utils import json
 
+from datamcp.clock import Clock, SystemClock
 from datamcp.errors import BackendUnavailable
+from datamcp.infra.celery import PATIENCE
+from datamcp.tasks.confirm import Confirms, confirms
 from datamcp.tasks.ledger import Hint
+from datamcp.tasks.many import Stencils, is_watched, send_together
 from datamcp.tasks.queues import broker_priority
 from datamcp.tasks.watch import contents
 
 HINT = "datamcp_hint"
 """The header that marks a message as ours: it names a row and carries nothing else."""
+
+BATCH = "datamcp_batch"
+"""The header in which a hint names more tasks of its kind: they travel with it (protocol R18)."""
 
 CARRIED = (
     "callbacks",
@@ -33,40 +43,68 @@ _KEPT = frozenset({*CARRIED, "group_id", "headers", "timelimit"})
 _NOTHING: tuple[Any, ...] = (None, 0, [], {})
 
 TIMEOUT_GRACE = 5.0
-"""Seconds after a task's timeout at which a child that did not stop is killed."""
+"""Seconds after a task's timeout in which it may tidy up; then its process is killed."""
+
+_PAUSES = (0.0, 0.3)  # seconds before what failed at once is tried again
+_AT_ONCE = 1.0  # seconds
+_REST = 2.0  # seconds in which a broker that did not answer is not asked
+
+T = TypeVar("T")
 
 
 class BrokerPublisher:
-    """Sends hints through a Celery app's connections."""
+    """Sends hints through a Celery app's connections. Safe to share between threads."""
 
-    def __init__(self, app: Celery) -> None:
-        """Take the app; nothing is opened yet."""
+    def __init__(self, app: Celery, clock: Clock | None = None) -> None:
+        """Take the app, and a clock in tests; nothing is opened yet."""
         self._app = app
+        self._clock = SystemClock() if clock is None else clock
+        self._stencils = Stencils()
+        self._confirms = Confirms(self._clock.monotonic)
+        self._silence: tuple[float, BackendUnavailable] | None = None
 
     def publish(self, hints: Sequence[Hint]) -> None:
         """Send each hint to its queue, in order.
 
-        Raises BackendUnavailable, within some seconds, if the broker does not take them. Sending
-        a hint twice does no harm.
+        Raises BackendUnavailable, within some seconds, if the broker does not take them; at once
+        if it has just been silent. Sending a hint twice does no harm.
         """
         if not hints:
             return
-        with broker_errors(self._app), self._app.producer_or_acquire() as producer:
-            if len(hints) == 1:
-                self._send(producer, hints[0])
-            else:
-                self._send_together(producer, hints)
-
-    def _send_together(self, producer: Any, hints: Sequence[Hint]) -> None:
-        """Send many hints in few round trips, where the transport can."""
+        if is_watched(self._app):  # whoever looks at messages wants to see each task
+            hints = list(_apart(hints))
+        self._require_no_silence()
+        began = self._clock.monotonic()
         try:
-            with producer.batch():
-                for hint in hints:
-                    self._send(producer, hint)
-        except BatchPublishError:
-            # kombu does not repeat a batch, as some of it may have arrived. Hints may come twice.
-            for hint in hints:
-                self._send(producer, hint)
+            with broker_errors(self._app), self._app.producer_or_acquire() as producer:
+                once_more(producer, lambda: self._send_all(producer, hints))
+        except BackendUnavailable as error:
+            ended = self._clock.monotonic()
+            self._silence = (ended + _REST, error) if ended - began >= PATIENCE else None
+            raise
+
+    def _require_no_silence(self) -> None:
+        """Let many calls not wait one after the other for a broker that hangs."""
+        silence = self._silence
+        if silence is not None and self._clock.monotonic() < silence[0]:
+            raise BackendUnavailable(silence[1].service, silence[1].reason)
+
+    def _send_all(self, producer: Any, hints: Sequence[Hint]) -> None:
+        if confirms(producer):
+            self._confirms.push(producer.connection, hints, self._send)
+        elif len(hints) == 1:
+            self._send_one(producer, hints[0])
+        else:
+            send_together(self._app, producer, hints, self._send, self._stencils)
+
+    def _send_one(self, producer: Any, hint: Hint) -> None:
+        stencil = None
+        if not is_watched(self._app):
+            stencil = self._stencils.of(producer, hint, self._send)
+        if stencil is None:
+            self._send(producer, hint)
+        else:
+            stencil.push(producer, [hint])
 
     def _send(self, producer: Any, hint: Hint) -> None:
         amqp = self._app.amqp
@@ -94,9 +132,39 @@ class BrokerPublisher:
             message,
             queue=hint.queue,
             declare=_undeclared(producer, amqp.queues[hint.queue]),
-            headers={**headers, HINT: 1},
+            headers={**headers, HINT: 1, **({BATCH: list(hint.others)} if hint.others else {})},
             priority=broker_priority(hint.priority, transport_of(self._app)),
+            retry=False,  # see `once_more`
         )
+
+
+def _apart(hints: Sequence[Hint]) -> Iterator[Hint]:
+    """Yield a hint for each task."""
+    for hint in hints:
+        for task_id in hint.task_ids:
+            yield replace(hint, task_id=task_id, others=()) if hint.others else hint
+
+
+def once_more(producer: Any, send: Callable[[], T]) -> T:
+    """Send; and again, on a new connection, where the old one turns out at once to be gone.
+
+    Celery's own way repeats what has run into a time limit, too: a call then takes minutes.
+    """
+    began = monotonic()
+    for pause in _PAUSES:
+        try:
+            return send()
+        except Exception as error:
+            connection = producer.connection
+            lost = (*connection.connection_errors, *connection.channel_errors, OperationalError)
+            if not isinstance(error, lost):
+                raise
+            connection.collect()  # not politely: that would wait for an answer, too
+            if monotonic() - began >= _AT_ONCE:
+                raise
+            Event().wait(pause)
+            producer.revive(connection)
+    return send()
 
 
 @contextmanager
@@ -149,18 +217,12 @@ def carried(canvas: str | None) -> dict[str, Any]:
 
 
 def limits_of(hint: Hint) -> dict[str, Any]:
-    """Return the time limits of a hint's message: those that its call named, or by its timeout."""
+    """Return the time limits of a hint's message: those that its call named.
+
+    All others stand in the ledger, and the worker sees to them itself.
+    """
     hard, soft = carried(hint.canvas).get("timelimit") or (None, None)
-    if hard is None and soft is None:
-        return dict(limits(hint.timeout))
     return {"time_limit": hard, "soft_time_limit": soft}
-
-
-def limits(timeout: float | None) -> dict[str, float]:
-    """Return the time limits that a message asks of the pool, in seconds."""
-    if timeout is None:
-        return {}
-    return {"soft_time_limit": timeout, "time_limit": timeout + TIMEOUT_GRACE}
 
 
 def transport_of(app: Celery) -> str:

@@ -1,20 +1,24 @@
 """Compare the ledger with the broker, and send what is due or was lost.
 
-A timer in beat processes; any number may run. Nothing is recorded as lost: it is inferred, per
+Nothing is recorded as lost: it is inferred, per
 queue, and a backlog that simply waits causes nothing (protocol R4).
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from datamcp.errors import BackendUnavailable
+from datamcp.tasks.ageing import Ageing
 from datamcp.tasks.ledger import Hint, TaskLedger
 from datamcp.tasks.ports import Publisher, TaskTypes
 from datamcp.tasks.settle import Settler
+from datamcp.tasks.wake import Waker
 from datamcp.telemetry import Telemetry
 
 GRACE = 5.0  # seconds that a hint may take to be claimed while its queue is empty
-WINDOW = 64  # hints sent per queue and sweep
+WINDOW = 64  # hints sent per queue and sweep, at least
+PER_SLOT = 4  # hints sent per slot of all workers, where that is more
 
 
 class Depths(Protocol):
@@ -22,6 +26,14 @@ class Depths(Protocol):
 
     def ready(self, queue: str) -> int:
         """Return how many messages no worker has yet; raise BackendUnavailable."""
+        ...
+
+
+class RunSweep(Protocol):
+    """Looks after pipeline runs."""
+
+    def sweep(self) -> float | None:
+        """Do what is due; return in how many seconds the next thing is, None if nothing is."""
         ...
 
 
@@ -47,40 +59,68 @@ class Reconciler:
         types: TaskTypes,
         publisher: Publisher,
         settler: Settler,
+        waker: Waker,
+        ageing: Ageing,
+        runs: RunSweep,
         depths: Depths,
+        slots: Callable[[], int],
         telemetry: Telemetry,
     ) -> None:
-        """Take the ledger and the broker."""
+        """Take the ledger and the broker; `slots` tells how many tasks all workers can run."""
+        self._slots = slots
         self._ledger = ledger
         self._settler = settler
+        self._waker = waker
+        self._ageing = ageing
+        self._runs = runs
         self._types = types
         self._publisher = publisher
         self._depths = depths
         self._telemetry = telemetry
 
     def sweep(self) -> Sweep:
-        """End what has expired, send what is due, then what was lost.
+        """End what has expired, send what is due or has its turn, then what was lost.
 
         Raises BackendUnavailable.
         """
         self._settler.expire()
         due = self._ledger.release_due(WINDOW)
         self._publisher.publish(due)
-        lost = [hint for queue in self._types.queues() for hint in self._lost(queue)]
+        self._waker.sweep()
+        lost = self._all_lost()
         if lost:
             self._telemetry.emit("task.republished", count=len(lost))
-        self._publisher.publish(lost)
-        return Sweep(len(due), len(lost), self._ledger.seconds_until_due())
+            self._publisher.publish(lost)
+            self._ledger.sent_again([hint.task_id for hint in lost])
+        self._ageing.sweep()
+        nexts = [self._runs.sweep(), self._ledger.seconds_until_due()]
+        return Sweep(len(due), len(lost), min((at for at in nexts if at is not None), default=None))
 
-    def sweep_or_tell(self) -> Sweep | None:
-        """Sweep; a service that is away is announced, and the next sweep tries again."""
-        try:
-            return self.sweep()
-        except BackendUnavailable as error:
-            self._telemetry.emit("reconcile.delayed", reason=str(error))
-            return None
-
-    def _lost(self, queue: str) -> list[Hint]:
-        if self._depths.ready(queue):
+    def _all_lost(self) -> list[Hint]:
+        """Return rows of all queues whose message must be lost; most of the time one look tells."""
+        if not self._ledger.is_any_queued_longer_than(GRACE):
             return []
-        return self._ledger.queued_longer_than(queue, GRACE, WINDOW)
+        taken = self._ledger.last_taken()
+        return [
+            hint
+            for queue in self._types.queues()
+            for hint in self._lost(queue, taken.get(queue, {}))
+        ]
+
+    def _window(self) -> int:
+        return max(WINDOW, PER_SLOT * self._slots())
+
+    def _lost(self, queue: str, passed: Mapping[int, datetime]) -> list[Hint]:
+        """Return rows whose message must be lost: nothing is ready, or later ones were taken.
+
+        The broker is asked only where a row has waited for long.
+        """
+        if not self._ledger.queued_longer_than(queue, GRACE, 1):
+            return []
+        window = self._window()
+        if not self._depths.ready(queue):
+            return self._ledger.queued_longer_than(queue, GRACE, window)
+        lost: list[Hint] = []
+        for priority, at in passed.items():
+            lost += self._ledger.queued_before(queue, priority, at, GRACE, window)
+        return lost[:window]

@@ -5,6 +5,8 @@ ledger tells: so `celery result ID` answers for every task there is.
 """
 
 import json
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from celery import states
@@ -33,6 +35,11 @@ class LedgerResult(AsyncResult):  # type: ignore[misc]
 
     is_plain = False
     """Whether it is known to be the result of a plain call, which the backend will know."""
+
+    def __del__(self, _ends: Callable[[], bool] = sys.is_finalizing) -> None:
+        """Take the subscription back, unless the program ends: nothing can be sent any more."""
+        if not _ends():
+            super().__del__()
 
     def then(self, *args: Any, **kwargs: Any) -> Any:
         """Subscribe, unless nobody awaits this: a group makes one promise for each member."""

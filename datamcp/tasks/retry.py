@@ -1,13 +1,17 @@
 """When an attempt that failed shall be made again. Pure.
 
-`RetryPolicy` is how callers and pipelines write it. This version makes one attempt at every task
-of an agent or a processor; a task or a pipeline that asks for more is refused. Celery tasks decide
-for themselves (`autoretry_for`, `self.retry`).
+`RetryPolicy` is how callers, capabilities and pipelines write it; `overridden` lays what is said
+nearer to a task over what is said in general. Celery tasks decide for themselves (`autoretry_for`,
+`self.retry`).
 """
 
+from collections.abc import Collection
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+MOST_ATTEMPTS = 1000
 
 LONGEST = 10 * 366 * 86_400.0
 """Seconds after which no attempt is put off: ten years."""
@@ -21,13 +25,14 @@ class RetryPolicy(BaseModel):
     """How often a task is tried, and how long it rests in between.
 
     `max_attempts` counts the first attempt too. `delay` and `max_delay` are seconds. `retry_on`
-    and `give_up_on` list error codes; an empty `retry_on` means every code. With
+    and `give_up_on` list error codes, or names of exception classes, which mean their subclasses
+    too; an empty `retry_on` means every error. Wrong parameters are never tried again. With
     `continue_on_error` a pipeline step that failed counts as succeeded for what follows it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_attempts: int = Field(default=1, ge=1, le=1000)
+    max_attempts: int = Field(default=1, ge=1, le=MOST_ATTEMPTS)
     delay: float = Field(default=60.0, ge=0)
     strategy: Strategy = "exponential"
     max_delay: float = Field(default=3600.0, ge=0)
@@ -36,15 +41,40 @@ class RetryPolicy(BaseModel):
     continue_on_error: bool = False
 
 
-def rest(policy: RetryPolicy, attempt: int, code: str, chance: float) -> float | None:
+def overridden(base: RetryPolicy, policy: RetryPolicy | None, count: int | None) -> RetryPolicy:
+    """Return what holds where something nearer to the task has a policy, or a number of retries.
+
+    A number changes how often, and leaves the rest as it was. Of both, the policy counts.
+    """
+    if policy is not None:
+        return policy
+    if count is None:
+        return base
+    return base.model_copy(update={"max_attempts": min(count + 1, MOST_ATTEMPTS)})
+
+
+@lru_cache
+def kept(policy: RetryPolicy) -> str | None:
+    """Return a policy as a task's row keeps it, as JSON; None where it has nothing to decide."""
+    return policy.model_dump_json() if policy.max_attempts > 1 else None
+
+
+def rest(policy: RetryPolicy, attempt: int, codes: Collection[str], chance: float) -> float | None:
     """Return the seconds until the next attempt; None if there is to be none.
 
-    `attempt` is the one that has just failed, from 1; `code` says why. `chance` is a random number
-    from 0 to 1, which only `jittered` uses: it rests between half and the whole of its delay.
+    `attempt` is the one that has just failed, from 1; `codes` are all names of its error. `chance`
+    is a random number from 0 to 1, which only `jittered` uses: it rests between half and the whole
+    of its delay.
     """
-    is_spent = attempt >= policy.max_attempts
-    is_wanted = not policy.retry_on or code in policy.retry_on
-    if is_spent or code in policy.give_up_on or not is_wanted:
+    is_wanted = not policy.retry_on or not set(policy.retry_on).isdisjoint(codes)
+    if not is_wanted or not set(policy.give_up_on).isdisjoint(codes):
+        return None
+    return rest_unless_spent(policy, attempt, chance)
+
+
+def rest_unless_spent(policy: RetryPolicy, attempt: int, chance: float) -> float | None:
+    """Return the seconds until the next attempt, whatever the error; None if none is left."""
+    if attempt >= policy.max_attempts:
         return None
     delay = delay_after(policy, attempt)
     return delay * (0.5 + chance / 2) if policy.strategy == "jittered" else delay

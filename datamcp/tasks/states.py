@@ -58,9 +58,19 @@ TRANSITIONS: dict[State, frozenset[State]] = {
             State.CANCELLED,
             State.SKIPPED,
             State.UPSTREAM_FAILED,
+            # Steps that need no slot: taken over, waited for, put together, marked by somebody.
+            State.SUCCEEDED,
+            State.FAILED,
+            State.TIMED_OUT,
         }
     ),
-    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
+    State.QUEUED: frozenset(
+        {
+            State.RUNNING,
+            State.CANCELLED,
+            State.SCHEDULED,  # its run was paused
+        }
+    ),
     State.RUNNING: frozenset(
         {
             State.QUEUED,  # its worker was lost

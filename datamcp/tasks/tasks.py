@@ -2,22 +2,29 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor as ThreadPool
 from concurrent.futures import Future
-from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
-from datamcp.errors import ResultTimeoutError, TaskNotFoundError
+from datamcp.errors import QueueFullError, ResultTimeoutError, TaskNotFoundError
+from datamcp.infra.callers import CallersConnection
 from datamcp.infra.database import Row
+from datamcp.tasks.dead_letters import AsyncDeadLetters, DeadLetters
 from datamcp.tasks.enqueue import Enqueued, Enqueuer
+from datamcp.tasks.history import history_of
 from datamcp.tasks.ledger import TaskLedger, is_task
+from datamcp.tasks.log_ledger import LogLedger
+from datamcp.tasks.past import attempts_of
+from datamcp.tasks.room import pauses
 from datamcp.tasks.settle import Settler
-from datamcp.tasks.states import FINAL, WAITING, State
-from datamcp.tasks.task import Task, TaskEvent, TaskResult, TaskStatus
+from datamcp.tasks.states import FINAL, State
+from datamcp.tasks.task import Task, TaskEvent, TaskLogLine, TaskResult, TaskStatus
 from datamcp.tasks.waiter import Waiter
 
-_AT_ONCE = timedelta(milliseconds=1)  # one statement may read the database's clock twice
+_FRESH = 100  # tasks of this process that are known to be there
 
 T = TypeVar("T")
 
@@ -32,28 +39,85 @@ class Tasks:
         enqueuer: Enqueuer,
         settler: Settler,
         waiter: "Waiter[TaskResult]",
+        dead_letters: DeadLetters,
         threads: ThreadPool,
+        logs: LogLedger,
     ) -> None:
         """Take the parts."""
+        self._logs = logs
+        self._fresh: deque[str] = deque(maxlen=_FRESH)
         self._ledger = ledger
         self._enqueuer = enqueuer
         self._settler = settler
         self._waiter = waiter
+        self.dead_letters = dead_letters
         self.aio = AsyncTasks(self, threads)
 
-    def enqueue(self, task: Task) -> str:
+    def enqueue(
+        self,
+        task: Task,
+        *,
+        connection: CallersConnection | None = None,
+        wait: float = 0.0,
+    ) -> str:
         """Take in a task and return its id; it is durable when this returns.
 
         Raises UnknownTaskTypeError, InvalidParametersError or IdempotencyConflictError with
         nothing written, and BackendUnavailable if the database is away. A broker that is away is
-        no error: the task waits in the ledger and is published once the broker is back. A task
-        that asks for retries is refused with TaskError.
-        """
-        return self.submit(task).task_id
+        no error: the task waits in the ledger and is published once the broker is back. A Celery
+        task that asks for retries is refused with TaskError: it decides about them itself.
 
-    def submit(self, task: Task) -> Enqueued:
+        With `connection`, a Connection or a Session of SQLAlchemy to the ledger's database, the
+        task belongs to the transaction that this is in: it is durable, and is published, when the
+        caller commits, and does not exist if that is rolled back. Raises TaskError for a connection
+        to another database, one in autocommit mode, or a driver's own.
+
+        Where too many tasks wait in the queue already (`scheduler.max_queue_size`), it waits up to
+        `wait` seconds for room, and then raises QueueFullError with nothing written.
+        """
+        return self.submit(task, connection=connection, wait=wait).task_id
+
+    def submit(
+        self,
+        task: Task,
+        *,
+        connection: CallersConnection | None = None,
+        wait: float = 0.0,
+    ) -> Enqueued:
         """Take in a task as `enqueue` does; the answer also says whether it is published."""
-        return self._enqueuer.enqueue(task)
+        enqueued = self._enqueuer.enqueue(task, connection, wait=wait)
+        if connection is None:
+            self._fresh.append(enqueued.task_id)
+        return enqueued
+
+    def enqueue_many(
+        self,
+        tasks: Iterable[Task],
+        *,
+        connection: CallersConnection | None = None,
+        wait: float = 0.0,
+    ) -> Sequence[str]:
+        """Take in many tasks, all or none, and return their ids in order.
+
+        All are checked before anything is written, and written in one transaction: this one's, or
+        the caller's, as with `enqueue`. A task whose idempotency key is taken, also by one before
+        it here, is that task. Raises BulkEnqueueError for the first one that can't be taken in,
+        and BackendUnavailable if the database is away. The broker may be away, as with `enqueue`.
+        There has to be room for all of them, also as with `enqueue`.
+
+        Other writers of SQLite wait meanwhile: some seconds where there are 100,000 tasks.
+        """
+        return [one.task_id for one in self.submit_many(tasks, connection=connection, wait=wait)]
+
+    def submit_many(
+        self,
+        tasks: Iterable[Task],
+        *,
+        connection: CallersConnection | None = None,
+        wait: float = 0.0,
+    ) -> Sequence[Enqueued]:
+        """Take in tasks as `enqueue_many` does; the answer also says whether they are published."""
+        return self._enqueuer.enqueue_many(tasks, connection, wait=wait)
 
     def status(self, task_id: str) -> TaskStatus:
         """Return how far a task is; raises TaskNotFoundError."""
@@ -65,20 +129,40 @@ class Tasks:
         A failed task is a result too, with `success` false. Raises TaskNotFoundError, or
         ResultTimeoutError when time is up: the task goes on all the same.
         """
-        row = self._row(task_id)
-        if State(row.state) in FINAL:
-            return result_of(row)
+        if not self._is_fresh(task_id):
+            row = self._row(task_id)
+            if State(row.state) in FINAL:
+                return result_of(row)
         future = self._waiter.future(task_id)
         try:
             return future.result(timeout)
-        except TimeoutError as error:
+        except TimeoutError:
             future.cancel()
-            raise ResultTimeoutError(task_id, timeout or 0, self._row(task_id).state) from error
+            return self._result_now(task_id, timeout or 0)
+
+    def _result_now(self, task_id: str, waited: float = 0.0) -> TaskResult:
+        """Return how a task ended; raises ResultTimeoutError, after so many seconds, if it has not."""
+        row = self._row(task_id)
+        if State(row.state) not in FINAL:
+            raise ResultTimeoutError(task_id, waited, row.state)
+        return result_of(row)
 
     def awaited(self, task_id: str) -> "Future[TaskResult]":
         """Return a future of a task's end; raises TaskNotFoundError."""
-        self._row(task_id)
+        if not self._is_fresh(task_id):
+            self._row(task_id)
         return self._waiter.future(task_id)
+
+    def _is_fresh(self, task_id: str) -> bool:
+        """Tell, once, whether a task was just enqueued here: it is there, and has hardly ended.
+
+        Whoever waits for its end looks for it in any case, once the notice can't be missed.
+        """
+        try:
+            self._fresh.remove(task_id)
+        except ValueError:
+            return False
+        return True
 
     def cancel(self, task_id: str) -> bool:
         """Cancel a task; False if it had already ended.
@@ -105,8 +189,25 @@ class Tasks:
         return [status_of(row) for row in rows]
 
     def history(self, task_id: str) -> Sequence[TaskEvent]:
-        """Return what happened to a task, the oldest first; raises TaskNotFoundError."""
-        return history_of(self._row(task_id))
+        """Return what happened to a task, the oldest first; raises TaskNotFoundError.
+
+        Each attempt begins with `running`, and its worker. What follows says how it ended, and why.
+        """
+        row = self._row(task_id)
+        return history_of(row, attempts_of(self._ledger.database, task_id))
+
+    def logs(
+        self, task_id: str, *, attempt: int | None = None, limit: int = 1000
+    ) -> Sequence[TaskLogLine]:
+        """Return what a task has logged, the oldest first; raises TaskNotFoundError.
+
+        The last lines, if there are more than `limit`. Lines of a task that runs come a second
+        late. They are kept for `monitoring.log_retention`, the first thousand of each attempt.
+        """
+        lines = self._logs.read(task_id, attempt=attempt, limit=limit)
+        if not lines:
+            self._row(task_id)
+        return lines
 
     def _row(self, task_id: str) -> Row[Any]:
         row = self._ledger.get(task_id)
@@ -126,10 +227,29 @@ class AsyncTasks:
         """Take the twin and the pool."""
         self._tasks = tasks
         self._threads = threads
+        self.dead_letters = AsyncDeadLetters(tasks.dead_letters, self._in_thread)
 
-    async def enqueue(self, task: Task) -> str:
+    async def enqueue(self, task: Task, *, wait: float = 0.0) -> str:
         """Take in a task and return its id."""
-        return await self._in_thread(self._tasks.enqueue, task)
+        return await self._once_there_is_room(partial(self._tasks.enqueue, task), wait)
+
+    async def enqueue_many(self, tasks: Iterable[Task], *, wait: float = 0.0) -> Sequence[str]:
+        """Take in many tasks, all or none, and return their ids in order."""
+        all_tasks = list(tasks)
+        return await self._once_there_is_room(partial(self._tasks.enqueue_many, all_tasks), wait)
+
+    async def _once_there_is_room(self, enqueue: Callable[[], T], wait: float) -> T:
+        """Call that again, for up to so many seconds, while the queue is full."""
+        loop, waits = asyncio.get_running_loop(), pauses()
+        until = loop.time() + wait
+        while True:
+            try:
+                return await self._in_thread(enqueue)
+            except QueueFullError:
+                left = until - loop.time()
+                if left <= 0:
+                    raise
+            await asyncio.sleep(min(next(waits), left))
 
     async def status(self, task_id: str) -> TaskStatus:
         """Return how far a task is."""
@@ -140,9 +260,8 @@ class AsyncTasks:
         future = asyncio.wrap_future(await self._in_thread(self._tasks.awaited, task_id))
         try:
             return await asyncio.wait_for(future, timeout)
-        except TimeoutError as error:
-            state = (await self.status(task_id)).state
-            raise ResultTimeoutError(task_id, timeout or 0, state) from error
+        except TimeoutError:
+            return await self._in_thread(self._tasks._result_now, task_id, timeout or 0)  # noqa: SLF001  its twin
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a task; False if it had already ended."""
@@ -156,6 +275,10 @@ class AsyncTasks:
         """Return what happened to a task, the oldest first."""
         return await self._in_thread(self._tasks.history, task_id)
 
+    async def logs(self, task_id: str, **filters: Any) -> Sequence[TaskLogLine]:
+        """Return what a task has logged, the oldest first."""
+        return await self._in_thread(lambda: self._tasks.logs(task_id, **filters))
+
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
@@ -168,8 +291,10 @@ def finished(ledger: TaskLedger, task_ids: Collection[str]) -> Mapping[str, Task
 
 def status_of(row: Row[Any]) -> TaskStatus:
     """Return a row as a status."""
+    named = set(TaskStatus.model_fields) - {"blocked_on", "error"}
     return TaskStatus(
-        **{name: getattr(row, name) for name in TaskStatus.model_fields if name != "error"},
+        **{name: getattr(row, name) for name in named},
+        blocked_on=row.blocked_on if row.state == State.QUEUED else None,
         error=row.error_message,
     )
 
@@ -190,52 +315,3 @@ def result_of(row: Row[Any]) -> TaskResult:
         attempt=row.attempt,
         agent_id=row.agent_id,
     )
-
-
-def history_of(row: Row[Any]) -> Sequence[TaskEvent]:
-    """Return what a row's instants tell, the oldest first."""
-    first = _first_state(row)
-    events = [TaskEvent(at=row.created_at, state=first, attempt=0, message="enqueued")]
-    is_again = row.losses or _is_queued_again(row)
-    if row.queued_at is not None and (first is State.SCHEDULED or is_again):
-        again = "once more, as its worker was lost" if row.losses else None
-        events.append(TaskEvent(at=row.queued_at, state=State.QUEUED, attempt=0, message=again))
-    if row.started_at is not None:
-        who = {"attempt": row.attempt, "agent_id": row.agent_id}
-        events.append(TaskEvent(at=row.started_at, state=State.RUNNING, **who))
-    if row.deferred_at is not None:
-        events.append(_deferral(row))
-        events.sort(key=lambda event: event.at)
-    if row.finished_at is not None:
-        events.append(
-            TaskEvent(
-                at=row.finished_at,
-                state=row.state,
-                attempt=row.attempt,
-                agent_id=row.agent_id,
-                message=row.error_message,
-            )
-        )
-    return events
-
-
-def _deferral(row: Row[Any]) -> TaskEvent:
-    """Return the last failure of an attempt that another one followed, or is to follow."""
-    was_last = row.started_at is None or row.started_at < row.deferred_at
-    message = row.error_message if was_last and State(row.state) in WAITING else None
-    attempt = row.attempt if was_last else row.attempt - 1
-    return TaskEvent(at=row.deferred_at, state=State.RETRYING, attempt=attempt, message=message)
-
-
-def _is_queued_again(row: Row[Any]) -> bool:
-    deferred, queued = row.deferred_at, row.queued_at
-    return deferred is not None and queued is not None and bool(queued > deferred)
-
-
-def _first_state(row: Row[Any]) -> State:
-    if row.deferred_at is not None:  # since then, nothing tells when it was first queued
-        return State.QUEUED
-    if row.losses or row.queued_at is None:  # when it was first queued is not known
-        was_due = row.scheduled_at is None or row.scheduled_at <= row.created_at
-        return State.QUEUED if was_due and row.losses else State.SCHEDULED
-    return State.QUEUED if row.queued_at - row.created_at < _AT_ONCE else State.SCHEDULED

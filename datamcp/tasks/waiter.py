@@ -2,15 +2,18 @@
 
 One thread per process hears the notices and looks into the ledger, for all callers at once: when
 a subscription begins (the end may have come before it), when a notice comes, and every few
-seconds in case one was lost. Callers hold futures.
+seconds in case one was lost. Callers hold futures. A forked child begins with none of them, and has
+a thread and a connection of its own.
 """
 
+import os
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Event, Lock, Thread
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from datamcp.clock import Clock
 from datamcp.telemetry import Telemetry
@@ -34,6 +37,10 @@ class Listener(Protocol):
 
     def hear(self, timeout: float, heard: Callable[[str], None]) -> None:
         """Wait up to some seconds for notices; raise ConnectionError if there is no way to."""
+        ...
+
+    def forget(self) -> None:
+        """Begin anew in a forked child: what there is belongs to its parent."""
         ...
 
     def close(self) -> None:
@@ -62,10 +69,19 @@ class Waiter(Generic[T]):
         self._clock = clock
         self._telemetry = telemetry
         self._look_again = look_again
+        self._closed = False
+        self._begin()
+        _waiters.add(self)
+
+    def _begin(self) -> None:
         self._lock = Lock()
         self._futures: dict[str, list[Future[T]]] = defaultdict(list)
         self._thread: Thread | None = None
-        self._closed = False
+
+    def forget(self) -> None:
+        """Begin anew in a forked child."""
+        self._begin()
+        self._listener.forget()
 
     def future(self, key: str) -> "Future[T]":
         """Return a future of the end of this id; cancel it to give up.
@@ -152,6 +168,17 @@ class Waiter(Generic[T]):
             self._futures.clear()
         for future in futures:
             future.cancel()
+
+
+_waiters: "weakref.WeakSet[Waiter[Any]]" = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for waiter in list(_waiters):
+        waiter.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def _given_up(futures: "list[Future[T]]") -> bool:

@@ -8,33 +8,46 @@ of it. The end is written to the ledger as soon as the code has ended, before Ce
 import json
 from asyncio import CancelledError
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from threading import Event
+from time import monotonic
 from typing import Any, NoReturn
 
 from billiard.common import terminate_handler_fired
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import SoftTimeLimitExceeded
+from billiard.process import current_process
 from celery import Task as CeleryTask
-from celery import states
+from celery import current_app, states
 from celery.app.task import Context, get_actual_ignore_result
-from celery.app.trace import TraceInfo, trace_ok_t
+from celery.app.trace import TraceInfo, fast_trace_task, trace_ok_t, trace_task_ret
 from celery.exceptions import Ignore, Reject, TaskPredicate
 from celery.exceptions import Retry as CeleryRetry
 from kombu.exceptions import EncodeError
 
 from datamcp.errors import BackendUnavailable, DatamcpError, TaskExecutionError
 from datamcp.tasks import attempt as attempts
+from datamcp.tasks import bunch as bunches
+from datamcp.tasks import slots
+from datamcp.tasks.alarm import alarm
 from datamcp.tasks.arguments import Call, result_text
 from datamcp.tasks.attempt import Attempt, unawaited
+from datamcp.tasks.batch import Batches
+from datamcp.tasks.bunch import Bunch
 from datamcp.tasks.call import Limits, instant
+from datamcp.tasks.calls import before_waiting
 from datamcp.tasks.claim import Delivery
 from datamcp.tasks.enqueue import PlainCall
-from datamcp.tasks.execute import Execution, Executor
+from datamcp.tasks.execute import Execution, Executor, out_of_time
 from datamcp.tasks.ledger import Claimed
+from datamcp.tasks.limit import MOST_TOGETHER
+from datamcp.tasks.logs import TaskLogs
 from datamcp.tasks.outcome import (
     IGNORED,
+    INTERRUPTED,
     Cancel,
     Done,
     Fail,
@@ -45,11 +58,19 @@ from datamcp.tasks.outcome import (
     failure,
     settle,
 )
-from datamcp.tasks.publish import CARRIED, HINT, canvas_of
+from datamcp.tasks.ports import TaskType
+from datamcp.tasks.publish import BATCH, CARRIED, HINT, canvas_of
 from datamcp.tasks.request import FENCE, LedgerRequest, LeftToLedger
 from datamcp.tasks.settle import Settler
+from datamcp.tasks.slots import Slot
 from datamcp.tasks.states import FAILURES, State
 from datamcp.types import new_token
+
+_PAUSE = 0.05  # seconds between two looks whether a suspect is alone
+_LONELY = 5.0  # seconds for which a message is kept that may not begin beside a suspect
+_NEXT_TRY = 2.0  # seconds until a suspect is tried again that another one kept from running
+
+_AFTER_CELERY = 1.0  # seconds after a hard limit at which its process is gone, if Celery lives
 
 _MEANT_FOR_CELERY = (TaskPredicate, MemoryError)
 """Errors that Celery would take as orders: to retry, to reject, to end itself."""
@@ -66,14 +87,36 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
     reject_on_worker_lost = False
     retry_on_worker_lost = False
     abstract = True
-
     _tracer: Any = None
+
+    @property
+    def may_share_a_slot(self) -> bool:
+        """Tell whether attempts may be claimed and ended together with others: see `gather`."""
+        return False
 
     @property
     def executor(self) -> Executor:
         """Who claims and records."""
         executor: Executor = self.app.executor
         return executor
+
+    @property
+    def batches(self) -> Batches:
+        """Who runs tasks that came together."""
+        return Batches(
+            executor=self.executor,
+            ledger=self.app.runtime.ledger,
+            settler=self.settler,
+            logs=self.logs,
+            patrol=self.app.patrol,
+            is_to_end=terminate_handler_fired,
+        )
+
+    @property
+    def logs(self) -> TaskLogs:
+        """Who keeps what attempts log."""
+        logs: TaskLogs = self.app.logs
+        return logs
 
     @property
     def settler(self) -> Settler:
@@ -100,19 +143,116 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
         kwargs: Mapping[str, Any],
         request: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Claim the task that a message names, and have Celery run it."""
-        unawaited.set(False)
+        """Claim the task that a message names, and have Celery run it in a slot of this worker."""
         delivery = self._delivery(task_id, args, kwargs, request or {})
+        outer, token = slots.current.get(), unawaited.set(False)
         try:
-            attempt = self._begin(delivery)
+            if outer is not None:
+                return self._trace_inside(outer.above(), tracer, delivery, request or {})
+            return self._trace_in_slot(tracer, delivery, request or {})
+        finally:
+            unawaited.reset(token)
+
+    def _trace_in_slot(self, tracer: Any, delivery: Delivery, request: Mapping[str, Any]) -> Any:
+        number = slot_number()
+        if number is not None:  # a process of its own
+            alarm.begin()
+        with self.app.slots.slot(number) as slot:
+            token = slots.current.set(slot)
+            try:
+                others = _others(request)
+                if delivery.is_hint and others:
+                    return self._trace_batch(slot, delivery, others)
+                return self._trace_in(slot, tracer, delivery, request)
+            except TaskPredicate as predicate:
+                return _untraced(predicate)
+            finally:
+                slot.release()
+                slots.current.reset(token)
+
+    def _trace_in(
+        self, slot: Slot, tracer: Any, delivery: Delivery, request: Mapping[str, Any]
+    ) -> Any:
+        if delivery.is_hint and not _may_begin(slot):
+            raise LeftToLedger(State.QUEUED)
+        attempt = self._begin(delivery)
+        if attempt.claimed is not None:
+            _hold(slot, attempt.claimed, self._time_of(attempt.claimed, request))
+        if attempt.claimed is not None and attempt.claimed.pause:
+            Event().wait(attempt.claimed.pause)  # its turn comes in a moment: see `limit`
+        with self._apart(slot, attempt):
+            return self._make(attempt, tracer, request)
+
+    def _trace_inside(
+        self, slot: Slot, tracer: Any, delivery: Delivery, request: Mapping[str, Any]
+    ) -> Any:
+        """Do the same inside of what this slot runs already, and waits for this (protocol R19).
+
+        A suspect is not alone here, but its slot shows what has died; and what runs inside of
+        others need not give way to one that waits until all of them have ended.
+        """
+        token = slots.current.set(slot)
+        try:
+            with alarm.inside():
+                attempt = self._begin(delivery)
+                if attempt.claimed is not None:
+                    _hold(slot, attempt.claimed, self._time_of(attempt.claimed, request))
+                    Event().wait(attempt.claimed.pause)
+                return self._make(attempt, tracer, request)
         except TaskPredicate as predicate:
             return _untraced(predicate)
+        finally:
+            slot.release()
+            slots.current.reset(token)
+
+    def _trace_batch(self, slot: Slot, delivery: Delivery, others: Sequence[str]) -> Any:
+        """Run all tasks of a message; without Celery's tracer, which knows of one."""
+        if not _may_begin(slot):
+            raise LeftToLedger(State.QUEUED)
+        began = monotonic()
+
+        def finish(claimed: Claimed, outcome: Outcome) -> None:
+            one = replace(delivery, task_id=claimed.task_id)
+            execution = self._finish(one, outcome, is_step=not claimed.ends_alone)
+            if execution is not None and execution.deferred is not None:
+                self.settler.resume(execution.deferred)
+
+        ids = (delivery.task_id, *others)
+        try:
+            count = self.batches.run(ids, delivery.fence, delivery.agent_id, slot, finish)
+        except BackendUnavailable as error:
+            raise LeftToLedger(State.QUEUED) from error
+        if terminate_handler_fired():
+            raise SystemExit(1)
+        return trace_ok_t(None, None, monotonic() - began, f"{count} tasks")
+
+    @contextmanager
+    def _apart(self, slot: Slot, attempt: Attempt) -> Iterator[None]:
+        """Let a suspect have this worker to itself, or come again in a moment (protocol R10)."""
+        if attempt.claimed is None or not attempt.claimed.is_suspect:
+            yield
+            return
+        with slot.alone(partial(Event().wait, _PAUSE)) as is_alone:
+            if not is_alone:
+                self._finish(attempt.delivery, Snooze(_NEXT_TRY))
+                raise LeftToLedger(State.SCHEDULED)
+            yield
+
+    def _make(self, attempt: Attempt, tracer: Any, request: Mapping[str, Any]) -> Any:
+        claimed = attempt.claimed
+        if claimed is None:
+            return self._make_known(attempt, tracer, request)
+        with self.logs.of(claimed.task_id, claimed.fence, claimed.attempt):
+            return self._make_known(attempt, tracer, request)
+
+    def _make_known(self, attempt: Attempt, tracer: Any, request: Mapping[str, Any]) -> Any:
         token = attempts.current.set(attempt)
         try:
-            told = _request_of(attempt, request or {})
-            return tracer(task_id, attempt.args, attempt.kwargs, told)
+            told = _request_of(attempt, request)
+            return tracer(attempt.delivery.task_id, attempt.args, attempt.kwargs, told)
         finally:
             attempts.current.reset(token)
+            self.executor.let_go(attempt.delivery.fence)
             if attempt.execution is not None and attempt.execution.deferred is not None:
                 # Not before Celery has said "retry": the next attempt may end at once.
                 self.settler.resume(attempt.execution.deferred)
@@ -139,7 +279,7 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
     def _begin(self, delivery: Delivery) -> Attempt:
         """Claim; raise what Celery is told of a message that starts nothing."""
         try:
-            claimed = self.executor.claim(delivery)
+            claimed = self._claim(delivery)
         except BackendUnavailable as error:
             if delivery.is_hint:
                 # Its row stays, and will be sent again (R4).
@@ -156,9 +296,28 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             attempt.error = error
         return attempt
 
+    def _claim(self, delivery: Delivery) -> Claimed | None:
+        """Claim a task, unless it was claimed with others already; None if it may not start."""
+        bunch = bunches.current.get()
+        if bunch is None:
+            return self.executor.claim(delivery)
+        if delivery.task_id in bunch:
+            return bunch.take(delivery.task_id)
+        return self.executor.claim(delivery)
+
     def _arguments(self, claimed: Claimed) -> Call:
         call: Call = self.executor.arguments(claimed)
         return call
+
+    def _time_of(self, claimed: Claimed, request: Mapping[str, Any]) -> float | None:
+        """Return after how long (s) the worker itself sees that a claim ends.
+
+        A Celery task may have more time to tidy up than ours, or all of it: its message says so.
+        """
+        limits = Limits(*(request.get("timelimit") or ()))
+        if limits.timeout is None:
+            return claimed.timeout
+        return None if limits.hard is None else limits.hard + _AFTER_CELERY
 
     # Inside of it.
 
@@ -182,10 +341,17 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
         value, outcome = self._run(attempt, args, kwargs)
         if isinstance(attempt.predicate, SystemExit):
             self._leave(attempt, outcome)
-        execution = attempt.execution or self._finish(attempt.delivery, outcome)
+        claimed = attempt.claimed
+        execution = attempt.execution or self._end_with_others(attempt, outcome)
+        if execution is None:
+            self.logs.write_now()
+            is_step = claimed is None or not claimed.ends_alone
+            execution = self._finish(attempt.delivery, outcome, is_step=is_step)
         attempt.execution = execution
+        _release()  # what Celery still does is no part of the attempt
         if execution is None:
             raise LeftToLedger(self.state_of(attempt.delivery.task_id))
+        outcome = execution.outcome
         if execution.state is State.CANCELLED and not isinstance(outcome, Cancel):
             raise LeftToLedger(execution.state)
         unawaited.set(execution.is_step)  # holds for what Celery sends next: the rest of a canvas
@@ -193,16 +359,17 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             self.request.chord = None  # the ledger decides about the body; Celery would only log
         if execution.state in FAILURES:
             self._fail_left(outcome)
-        return self._answer(attempt, value, outcome)
+        return self._answer(attempt, value, execution)
 
     def _run(
         self, attempt: Attempt, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[Any, Outcome]:
         """Run the user's function; return what it returned, and its outcome."""
         try:
-            value = self._call(attempt, args, kwargs)
+            with alarm.set(self._own_time_of(attempt)):
+                value = self._call(attempt, args, kwargs)
         except SoftTimeLimitExceeded:
-            return None, TimedOut(None if attempt.claimed is None else attempt.claimed.timeout)
+            return None, out_of_time(None if attempt.claimed is None else attempt.claimed.timeout)
         except CeleryRetry as retry:
             attempt.predicate = retry
             return None, self._retried(attempt, retry.exc)
@@ -222,6 +389,12 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
         if attempt.again is not None:
             return None, self._retried(attempt, attempt.predicate.exc)
         return value, self._done(value)
+
+    def _own_time_of(self, attempt: Attempt) -> float | None:
+        """Return how long (s) the code may take; None where Celery sees to it, as the call says."""
+        if attempt.claimed is None or any(self.request.timelimit or ()):
+            return None
+        return attempt.claimed.timeout
 
     def _call(self, attempt: Attempt, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if attempt.error is not None:
@@ -274,13 +447,29 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
             attempt.execution = self.executor.finish(attempt.delivery, outcome)
         raise attempt.predicate
 
-    def _finish(self, delivery: Delivery, outcome: Outcome) -> Execution | None:
+    def _finish(
+        self, delivery: Delivery, outcome: Outcome, *, is_step: bool = True
+    ) -> Execution | None:
         try:
-            return self.executor.finish(delivery, outcome)
+            return self.executor.finish(delivery, outcome, is_step=is_step)
         except BackendUnavailable as error:
             if delivery.is_hint:
                 raise LeftToLedger(State.QUEUED) from error
             raise Reject(str(error), requeue=True) from error
+
+    def _end_with_others(self, attempt: Attempt, outcome: Outcome) -> Execution | None:
+        """Leave a success to be written with those around it, if it was claimed with them."""
+        bunch, claimed = bunches.current.get(), attempt.claimed
+        if (
+            bunch is None
+            or claimed is None
+            or claimed.fence != bunch.fence
+            or not isinstance(outcome, Done)
+            or not self.executor.may_end_later(claimed)
+        ):
+            return None
+        bunch.end(claimed, outcome, attempt.since)
+        return Execution(outcome, State.SUCCEEDED, is_step=claimed.run_id is not None)
 
     def _fail_left(self, outcome: Outcome) -> None:
         """End those whose replacement comes later in the canvas that fails here."""
@@ -288,10 +477,10 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
         if ids and isinstance(outcome, Fail | TimedOut):
             self.settler.fail_left(ids, settle(outcome))
 
-    def _answer(self, attempt: Attempt, value: Any, outcome: Outcome) -> Any:
+    def _answer(self, attempt: Attempt, value: Any, execution: Execution) -> Any:
         if isinstance(attempt.predicate, Ignore | Reject):
             raise attempt.predicate
-        match outcome:
+        match execution.outcome:
             case Done():
                 return value
             case Fail(code, message, exception):
@@ -302,7 +491,9 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
                 raise TaskExecutionError(self.request.id, code, message) from exception
             case TimedOut(timeout):
                 raise SoftTimeLimitExceeded(timeout)
-        raise attempt.predicate or LeftToLedger(State.CANCELLED)
+            case Retry(_, message, delay, exception=error) if attempt.predicate is None:
+                raise CeleryRetry(None, error if isinstance(error, Exception) else message, delay)
+        raise attempt.predicate or LeftToLedger(execution.state)
 
     # What the user's code asks of its task.
 
@@ -363,13 +554,57 @@ class LedgerTask(CeleryTask):  # type: ignore[misc]
 class CapabilityTask(LedgerTask):
     """The Celery task of a capability or a processor."""
 
+    kind: TaskType
+
     ignore_result = False
     typing = False
     throws = (DatamcpError, SoftTimeLimitExceeded)  # logged in a line, not with a traceback
     abstract = True
 
+    @property
+    def may_share_a_slot(self) -> bool:
+        """Tell whether the ledger has no more to do with a claim than to make it."""
+        return self.kind.limit is None
+
+    def run_together(self, entries: Sequence[Sequence[Any]]) -> list[Any]:
+        """Run tasks that a slot has got at once; return what Celery's tracer does, for each."""
+        request = entries[0][2]
+        fence, agent_id = request[FENCE], request["hostname"]
+        bunch = Bunch(
+            self._claim_together([task_id for _, task_id, *_ in entries], fence, agent_id),
+            fence=fence,
+            agent_id=agent_id,
+            settler=self.settler,
+            budget=self.app.brevity.budget,
+        )
+        trace = fast_trace_task if self.app.use_fast_trace_task else trace_task_ret
+        tokens = bunches.current.set(bunch), before_waiting.set(bunch.flush)
+        try:
+            with self.app.patrol.over(bunch.look):
+                results = [trace(*entry) for entry in entries]
+        finally:
+            bunches.current.reset(tokens[0])
+            before_waiting.reset(tokens[1])
+            with suppress(BackendUnavailable):  # then their leases run out
+                bunch.close()
+        return [
+            _put_aside() if task_id in bunch.lost else result
+            for (_, task_id, *_), result in zip(entries, results, strict=True)
+        ]
+
+    def _claim_together(
+        self, task_ids: Sequence[str], fence: str, agent_id: str
+    ) -> Sequence[Claimed]:
+        try:
+            return self.executor.claim_together(task_ids, fence, agent_id)
+        except BackendUnavailable:
+            return ()  # each is tried by itself
+
     def _arguments(self, claimed: Claimed) -> Call:  # noqa: ARG002  the executor has them
         return Call([], {})
+
+    def _time_of(self, claimed: Claimed, request: Mapping[str, Any]) -> float | None:  # noqa: ARG002  the ledger alone says so
+        return claimed.timeout
 
     def _run(
         self, attempt: Attempt, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -412,6 +647,48 @@ _ACKNOWLEDGEMENT = (
 )
 
 
+def _others(request: Mapping[str, Any]) -> Sequence[str]:
+    """Return the tasks that a message names besides its own; none where it names them wrongly."""
+    match request.get(BATCH):
+        case [*named] if len(named) < MOST_TOGETHER and all(isinstance(one, str) for one in named):
+            return named
+    return ()
+
+
+def _may_begin(slot: Slot) -> bool:
+    """Tell whether anything may begin in a slot, once it may or a moment has passed.
+
+    Whoever answered at once would take message after message that other workers could work on.
+    """
+    try:
+        for _ in range(int(_LONELY / _PAUSE)):
+            if slot.may_begin():
+                return True
+            Event().wait(_PAUSE)
+    except SoftTimeLimitExceeded:
+        return False
+    return slot.may_begin()
+
+
+def slot_number() -> int | None:
+    """Return the number of this process's slot; None where a process has many."""
+    number: int | None = getattr(current_process(), "index", None)
+    return number
+
+
+def _hold(slot: Slot, claimed: Claimed, seconds: float | None) -> None:
+    """Show a claim in the slot, and how much time it has."""
+    now = monotonic()
+    deadline = None if seconds is None else now + seconds
+    slot.hold(claimed.task_id, claimed.fence, since=now, deadline=deadline)
+
+
+def _release() -> None:
+    slot = slots.current.get()
+    if slot is not None:
+        slot.release()
+
+
 def _plain_call(
     task: LedgerTask, args: Sequence[Any], kwargs: Mapping[str, Any], request: Mapping[str, Any]
 ) -> PlainCall:
@@ -452,7 +729,19 @@ def _request_of(attempt: Attempt, request: Mapping[str, Any]) -> dict[str, Any]:
 def _interrupted(attempt: Attempt, error: BaseException | None) -> Snooze:
     """Have the process end, as a signal asked it to; the attempt is made anew elsewhere."""
     attempt.predicate = error if isinstance(error, SystemExit) else SystemExit(1)
-    return Snooze()
+    return Snooze(code=INTERRUPTED)
+
+
+def run_together(entries: Sequence[Sequence[Any]]) -> list[Any]:
+    """Run tasks of one type in this slot, one after the other: a job of a worker's pool."""
+    task: CapabilityTask = current_app.tasks[entries[0][0]]
+    return task.run_together(entries)
+
+
+def _put_aside() -> Any:
+    """Return what a pool is told of a task with which the ledger has more to do than Celery."""
+    info, _, seconds, _ = _untraced(LeftToLedger(None))
+    return 1, info, seconds
 
 
 def _untraced(predicate: TaskPredicate) -> Any:

@@ -1,14 +1,16 @@
 """The Celery app of a runtime that has no broker and no result backend but this process."""
 
+import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from celery.backends.cache import CacheBackend
 from celery.exceptions import TimeoutError  # noqa: A004  the one that its callers expect
-from celery.states import READY_STATES
+from celery.states import READY_STATES, SUCCESS
 
 from datamcp.tasks.celery_app import LedgerCelery
+from datamcp.tasks.states import State
 from datamcp.testing.errors import NobodyRunsItError
 from datamcp.testing.mailbox import Mailbox, MailboxProducer
 
@@ -66,5 +68,16 @@ class WaitingBackend(CacheBackend):  # type: ignore[misc]
         yield from super().get_many(task_ids, **options)
 
     def _work_for(self, task_id: str) -> None:
-        if self.get_task_meta(task_id)["status"] not in READY_STATES:
+        if not self._is_ready(task_id):
             self.app.work_for(task_id)
+            if not self._is_ready(task_id):
+                self._take_over(task_id)
+
+    def _is_ready(self, task_id: str) -> bool:
+        return self.get_task_meta(task_id)["status"] in READY_STATES
+
+    def _take_over(self, task_id: str) -> None:
+        """Keep the success of a task that a worker beside us ran: it has another backend."""
+        row = self.app.executor.row_of(task_id)
+        if row is not None and row.state == State.SUCCEEDED and row.result is not None:
+            self.store_result(task_id, json.loads(row.result), SUCCESS)

@@ -21,6 +21,8 @@ def drain(
 ) -> list[TaskResult]:
     """Run everything that is due, and what that leads to; return how tasks ended, in order.
 
+    Schedules fire first, as a beat would have them do now.
+
     The highest priority comes first, and of that the longest waiting. What waits for its time
     runs once the runtime's clock is there. `queue` names the only queue (agent type, or
     `pipelines`) to work for. After `limit` attempts with no end in sight, DrainLimitError.
@@ -31,6 +33,8 @@ def drain(
     """
     __tracebackhide__ = True
     worker = _inline(runtime).worker
+    while runtime.firer.go() == 0:
+        pass
     return worker.act(partial(_results, worker.attempts(queue), limit, raising=raising))
 
 

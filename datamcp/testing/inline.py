@@ -7,7 +7,7 @@ finish. No pool stands behind it, so nobody enforces a timeout.
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from functools import partial
-from threading import get_ident
+from threading import Event, get_ident
 from typing import Any, TypeVar
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 NAME = "inline@test"
 """What such a worker calls itself: the `agent_id` of what it runs."""
+
+_LOOK, _LOOKS = 0.05, 600  # seconds between two looks at what another worker runs, and how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ class InlineWorker:
         for _ in self.attempts(wanted=key):
             if self._has_ended(key):
                 return
+        looks = _LOOKS
+        while looks and self._runs_elsewhere(key):  # a worker beside us has it
+            looks -= 1
+            Event().wait(_LOOK)
         if not self._has_ended(key):
             raise self._stuck(key)
 
@@ -167,6 +173,10 @@ class InlineWorker:
             return RunState(run.state) in FINAL_RUN_STATES
         task = self._ledger.get(key)
         return task is not None and State(task.state) in FINAL
+
+    def _runs_elsewhere(self, key: str) -> bool:
+        task = self._ledger.get(key)
+        return task is not None and task.state == State.RUNNING and task.agent_id != NAME
 
     def _stuck(self, key: str) -> NobodyRunsItError:
         row = self._runs.run(key) or self._ledger.get(key)

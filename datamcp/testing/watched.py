@@ -29,10 +29,12 @@ class WatchedExecutor(Executor):
         super().__init__(**parts)
         self.raised: dict[str, Raised] = {}
 
-    def finish(self, delivery: Delivery, outcome: Outcome) -> Execution | None:
+    def finish(
+        self, delivery: Delivery, outcome: Outcome, *, is_step: bool = True
+    ) -> Execution | None:
         """Record how an attempt went, as ever."""
         self.raised.pop(delivery.task_id, None)
         if isinstance(outcome, Fail) and outcome.exception is not None:
             error = outcome.exception
             self.raised[delivery.task_id] = Raised(error, error.__traceback__)
-        return super().finish(delivery, outcome)
+        return super().finish(delivery, outcome, is_step=is_step)

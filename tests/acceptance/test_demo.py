@@ -8,7 +8,7 @@ import pytest
 from support.eventually import eventually
 from support.flights_month import assert_equal_to_oracle
 from support.flights_oracle import FlightsOracle, read
-from support.shell import Ran, Shell, ended, shell
+from support.shell import START, Ran, Shell, ended, shell
 from support.steps import read_parquet
 
 from datamcp.storage.roots import PACKAGE_ROOT
@@ -92,7 +92,10 @@ def run_of(user: Shell, pipeline: str) -> dict[str, Any]:
     return status
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)],
+)
 def test_a_demo_that_is_stopped_leaves_nothing_and_its_history_says_so(
     user: Shell, how: signal.Signals, code: int
 ) -> None:
@@ -100,10 +103,10 @@ def test_a_demo_that_is_stopped_leaves_nothing_and_its_history_says_so(
     demo = user.start("datamcp", "demo")
     with ended(demo), demo:
         assert demo.stdout is not None
-        eventually(lambda: demo.stdout.readline().startswith("run "), timeout=40)
+        eventually(lambda: demo.stdout.readline().startswith("run "), timeout=START)
         second = user.run("datamcp", "demo")
         demo.send_signal(how)
-        assert demo.wait(30) == code
+        assert demo.wait(START) == code
     assert second.code == 2
     assert second.error.startswith(f"Error: a stack already runs from {user.folder}/.datamcp")
     assert f"(pid {demo.pid})" in second.error

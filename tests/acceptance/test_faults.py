@@ -2,19 +2,20 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 import pytest
 from support.eventually import eventually
 from support.flights_month import assert_equal_to_oracle
 from support.flights_oracle import FlightsOracle, read
-from support.shell import Shell, ended
+from support.shell import START, Shell, ended
 from support.steps import read_parquet
 
 from datamcp.storage.roots import PACKAGE_ROOT
 
 DATA = PACKAGE_ROOT / "data"
-LIMIT = 60  # seconds in which a demo ends, whatever is killed
+LIMIT = 150  # seconds in which a demo ends on a busy machine, whatever is killed
 
 
 def process(name: str, *, child: bool = False) -> Callable[[psutil.Process], psutil.Process | None]:
@@ -22,8 +23,9 @@ def process(name: str, *, child: bool = False) -> Callable[[psutil.Process], psu
 
     def find(demo: psutil.Process) -> psutil.Process | None:
         for one in demo.children():
-            if name in " ".join(one.cmdline()) and "leash" not in " ".join(one.cmdline()):
-                return next(iter(one.children()), None) if child else one
+            with suppress(psutil.NoSuchProcess):  # a zombie, too
+                if name in " ".join(one.cmdline()) and "leash" not in " ".join(one.cmdline()):
+                    return next(iter(one.children()), None) if child else one
         return None
 
     return find
@@ -42,9 +44,9 @@ KINDS = {
 @pytest.mark.parametrize(
     "kinds",
     [
-        ("pipelines", "the child of research"),
         ("a child of pipelines", "research"),
-        ("beat", "the broker"),
+        pytest.param(("pipelines", "the child of research"), marks=pytest.mark.thorough),
+        pytest.param(("beat", "the broker"), marks=pytest.mark.thorough),
     ],
     ids=" and ".join,
 )
@@ -56,9 +58,9 @@ def test_whatever_is_killed_the_demo_ends(user: Shell, kinds: tuple[str, ...]) -
     demo = user.start("datamcp", "demo", "flights", "--json")
     with ended(demo):
         assert demo.stderr is not None
-        eventually(lambda: demo.stderr.readline().startswith("run "), timeout=40)
+        eventually(lambda: demo.stderr.readline().startswith("run "), timeout=START)
         for kind in kinds:
-            kill(demo, KINDS[kind], after=random.uniform(0, 1.5))  # noqa: S311  no secret
+            kill(demo, KINDS[kind], after=random.uniform(0, 1.5))
         stdout, stderr = demo.communicate(timeout=LIMIT)
     assert user.left() == []
     (run,) = user.run("datamcp", "pipeline", "runs", "--json").json
@@ -81,7 +83,7 @@ def test_nothing_survives_a_demo_that_is_killed(user: Shell) -> None:
     demo = user.start("datamcp", "demo")
     with ended(demo), demo:
         assert demo.stdout is not None
-        eventually(lambda: demo.stdout.readline().startswith("run "), timeout=40)
+        eventually(lambda: demo.stdout.readline().startswith("run "), timeout=START)
         demo.kill()
     assert user.left() == []
     (broker,) = [

@@ -45,7 +45,7 @@ SETTINGS = {
 }
 UP = ("datamcp", "up", "--only", "lab")
 BEHIND = (*UP, "--no-flower", "--detach")
-SOON = 40.0  # seconds in which whatever must happen does, on a busy machine
+SOON = 90.0  # seconds in which whatever must happen does, on a busy machine
 
 
 @dataclass(frozen=True)

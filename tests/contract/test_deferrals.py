@@ -7,7 +7,7 @@ from support.ledgers import LedgerOnHand, new_task
 from datamcp.tasks.ledger import Deferred, Settled, TaskLedger, any_task
 from datamcp.tasks.outcome import Deferral, Done, Fail, Retry, Snooze, defer, settle
 from datamcp.tasks.states import State
-from datamcp.tasks.tasks import history_of, status_of
+from datamcp.tasks.tasks import status_of
 
 LATER = defer(Retry("code", "message", delay=5))
 
@@ -189,27 +189,6 @@ class TestDefer:
         assert claimed is not None
         assert claimed.attempt == 2
 
-    def test_the_history_tells_of_the_last_one(
-        self, at_hand: LedgerOnHand, ledger: TaskLedger
-    ) -> None:
-        """As far as one row can: what waits, and what has begun again."""
-        task_id = at_hand.add()
-        at_hand.clock.move(1)
-        ledger.claim(task_id, "first", "agent")
-        at_hand.clock.move(1)
-        put_off(at_hand, task_id, "first")
-        assert told(at_hand, task_id) == [("queued", 0), ("running", 1), ("retrying", 1)]
-        assert history_of(at_hand.row(task_id))[-1].message == "message"
-        at_hand.clock.move(5)
-        ledger.release_due(1000)
-        assert told(at_hand, task_id)[-1] == ("queued", 0)
-        at_hand.clock.move(1)
-        ledger.claim(task_id, "second", "agent")
-        at_hand.clock.move(1)
-        at_hand.finish(task_id, "second", Done("1"))
-        expected = [("queued", 0), ("retrying", 1), ("queued", 0), ("running", 2), ("succeeded", 2)]
-        assert told(at_hand, task_id) == expected
-
 
 class TestReplace:
     def test_another_task_takes_the_row_over(
@@ -311,8 +290,3 @@ class TestExpire:
         settled = at_hand.finish(task_id, "first", Done("1"))
         assert settled is not None
         assert settled.state is State.SUCCEEDED
-
-
-def told(at_hand: LedgerOnHand, task_id: str) -> list[tuple[str, int]]:
-    """Return the states of a task's history with their attempts."""
-    return [(event.state.value, event.attempt) for event in history_of(at_hand.row(task_id))]

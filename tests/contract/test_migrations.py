@@ -6,16 +6,31 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from datamcp.errors import SchemaVersionError
 from datamcp.infra import migrate
 from datamcp.infra.database import Database
-from datamcp.pipelines.tables import runs
+from datamcp.pipelines.tables import runs, signals, step_cache, watermarks
 from datamcp.presence.tables import processes
-from datamcp.tasks.tables import metadata
+from datamcp.scheduling.tables import firings, schedules
+from datamcp.tasks.tables import attempts, metadata, task_logs, turns
 
-OURS = {"tasks", "pipelines", runs.name, processes.name}
+OURS = {
+    "tasks",
+    "pipelines",
+    runs.name,
+    step_cache.name,
+    signals.name,
+    watermarks.name,
+    processes.name,
+    attempts.name,
+    task_logs.name,
+    turns.name,
+    schedules.name,
+    firings.name,
+}
 
 
 @pytest.fixture
@@ -142,3 +157,10 @@ def test_leaves_the_tables_of_strangers_alone(database: Database) -> None:
         migrate.migrate(database)
     assert "\n" not in str(caught.value)
     assert tables(database) == {"tasks"}
+
+
+def test_the_versions_are_those_of_the_migrations() -> None:
+    """The names of their files say so; Alembic, which nobody wants to wait for, agrees."""
+    folder = Path(migrate.__file__).with_name("migrations")
+    scripts = ScriptDirectory(str(folder)).walk_revisions()
+    assert migrate.versions() == [script.revision for script in scripts][::-1]

@@ -8,7 +8,9 @@ from support.ledgers import LedgerOnHand, new_id, new_task
 from datamcp.infra.database import Database
 from datamcp.tasks.ledger import (
     MAX_LOSSES,
+    MAX_SUSPICIONS,
     Claimed,
+    Death,
     TaskLedger,
     is_claimed_by,
     is_of_run,
@@ -424,8 +426,24 @@ class TestGiveBack:
             ledger.claim(task_id, f"fence-{loss}", f"ended-{loss}")
             with ledger.database.transaction() as connection:
                 where = is_claimed_by(f"ended-{loss}")
-                queued, _ = ledger.give_back(connection, where, is_blamed=False)
+                queued, _ = ledger.give_back(connection, where, Death.EXPLAINED)
             assert [hint.task_id for hint in queued] == [task_id]
+
+    def test_a_worker_that_dies_whole_makes_its_tasks_suspects(
+        self, at_hand: LedgerOnHand, ledger: TaskLedger
+    ) -> None:
+        """Only a suspect is blamed for the deaths that follow, as it runs alone (R10)."""
+        task_id = at_hand.add()
+        for death in range(MAX_SUSPICIONS + MAX_LOSSES):
+            claimed = ledger.claim(task_id, f"fence-{death}", f"dead-{death}")
+            assert claimed is not None
+            assert claimed.is_suspect == (death >= MAX_SUSPICIONS)
+            with ledger.database.transaction() as connection:
+                where = is_claimed_by(f"dead-{death}")
+                queued, ended = ledger.give_back(connection, where, Death.WITH_OTHERS)
+            assert bool(queued) == (death < MAX_SUSPICIONS + MAX_LOSSES - 1)
+        assert [settled.task_id for settled in ended] == [task_id]
+        assert at_hand.row(task_id).error_code == "worker_lost"
 
     def test_takes_only_what_runs(self, at_hand: LedgerOnHand, ledger: TaskLedger) -> None:
         """What the dead worker had not begun, or had ended, is not its any more."""
@@ -442,7 +460,7 @@ class TestGiveBack:
         for task_id, agent in zip(task_ids, ("dead", "dead", "alive"), strict=True):
             ledger.claim(task_id, task_id, agent)
         with ledger.database.transaction() as connection:
-            queued, ended = ledger.give_back(connection, is_claimed_by("dead"))
+            queued, ended = ledger.give_back(connection, is_claimed_by("dead"), Death.ALONE)
         assert ({hint.task_id for hint in queued}, ended) == (set(task_ids[:2]), [])
         assert at_hand.row(task_ids[2]).state == State.RUNNING
 

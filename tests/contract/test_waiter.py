@@ -1,6 +1,7 @@
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -186,6 +187,24 @@ class ListenerContract:
         given_up.cancel()
         eventually(lambda: board.looks[-1] == {"kept"})
         assert not kept.done()
+
+    def test_a_forked_child_waits_for_itself(
+        self, board: Board, notifier: Notifier, waiter: Waiter[str]
+    ) -> None:
+        """With a thread and a connection of its own, and none of the futures of its parent."""
+        ours = waiter.future("ours")
+        eventually(lambda: board.has_been_asked("ours"))
+        board.finished["theirs"] = "done"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # threads, and a fork
+            pid = os.fork()
+        if not pid:
+            is_done = waiter.future("theirs").result(SOON) == "done"
+            os._exit(0 if is_done and board.looks[-1] == {"theirs"} else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        board.finished["ours"] = "done"
+        notifier.announce(["ours"])
+        assert ours.result(SOON) == "done"
 
     @pytest.mark.parametrize("error", [BackendUnavailable("database", "away"), ValueError("odd")])
     def test_looks_again_after_a_look_that_failed(

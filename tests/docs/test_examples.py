@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from support.brokers import RedisServer
 from support.examples import Reader, blocks
+from support.processes import Killer
 from support.source import REPOSITORY
 
-from datamcp.infra.processes import Supervisor
 from datamcp.stack.ending import end
 
 _PAGES = [
     "README.md",
+    "docs/how-to/schedules.md",
     "docs/how-to/testing.md",
     "docs/how-to/tasks.md",
     "docs/how-to/pipelines.md",
@@ -36,7 +37,7 @@ def follow(page: str, folder: Path, broker: RedisServer) -> None:
         "DATAMCP_BROKER__KEY_PREFIX": prefix,
     }
     try:
-        with Supervisor(stop_timeout=0.1) as supervisor:
+        with Killer() as supervisor:
             reader = Reader(folder, environment, supervisor)
             for block in blocks(REPOSITORY / page):
                 try:
@@ -53,14 +54,15 @@ def follow(page: str, folder: Path, broker: RedisServer) -> None:
 def followed(
     tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer
 ) -> Iterator[Mapping[str, Future[None]]]:
-    """Have all pages followed, as many at once as there are cores: most of it is waiting."""
-    with ThreadPoolExecutor(os.cpu_count()) as readers:
+    """Have all pages followed, some more at once than there are cores: most of it is waiting."""
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as readers:
         yield {
             page: readers.submit(follow, page, tmp_path_factory.mktemp("reader"), redis_server)
             for page in _PAGES
         }
 
 
+@pytest.mark.timeout(900)  # a page may have to wait for those before it
 @pytest.mark.parametrize("page", _PAGES)
 def test_the_examples_do_what_the_page_says(
     page: str, followed: Mapping[str, Future[None]]

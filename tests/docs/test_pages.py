@@ -62,29 +62,19 @@ def test_no_option_of_a_processor_is_missing() -> None:
     )
 
 
-_REFUSED = {
-    "schedule": {"schedule": "@daily"},
-    "limits": {"limits": {"runs": 1}},
-    "timeout": {"timeout": 60},
-    "trigger_rule": {"trigger_rule": "all_done"},
-    "when": {"when": "true"},
-    "map": {"map": {"over": "${parameters.x}"}},
-    "concurrency_key": {"concurrency_key": "one"},
+_REFUSED: dict[str, dict[str, object]] = {
     "output_destinations": {"output_destinations": ["there"]},
-    "retry_policy": {"retry_policy": {"max_attempts": 2}},
-    "continue_on_error": {"retry_policy": {"continue_on_error": True}},
+    "memory.store": {"processor": "memory.store"},
+    "memory.retrieve": {"processor": "memory.retrieve"},
 }
-_OF_PIPELINE = {"schedule", "limits", "timeout"}
 
 
 @pytest.mark.parametrize("feature", _REFUSED)
 def test_what_the_guide_calls_refused_is_refused(generate: ModuleType, feature: str) -> None:
     """A feature that is listed as not there leads to a problem, and is named in the list."""
-    step = {"task_id": "a", "processor": "file.read"}
-    value = _REFUSED[feature]
-    whole = {"pipeline_id": "p", **(value if feature in _OF_PIPELINE else {})}
-    tasks = [step if feature in _OF_PIPELINE else {**step, **value}]
-    assert unsupported(generate.PipelineDefinition.model_validate({**whole, "tasks": tasks}))
+    step = {"task_id": "a", "processor": "file.read", **_REFUSED[feature]}
+    whole = {"pipeline_id": "p", "tasks": [step]}
+    assert unsupported(generate.PipelineDefinition.model_validate(whole))
     guide = (_DOCS / "how-to" / "pipelines.md").read_text(encoding="utf-8")
     assert f"`{feature}`" in dict(_sections(guide))["What is refused"]
 

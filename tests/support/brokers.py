@@ -1,9 +1,10 @@
 """The Redis of a test run, and the keys of one test in it."""
 
 from dataclasses import dataclass
-from urllib.parse import parse_qs, urlsplit
 
 from redis import Redis
+
+from datamcp.infra.redis import result_url
 
 _SCAN_COUNT = 1000
 
@@ -24,10 +25,4 @@ class RedisServer:
 
 def named_server(url: str) -> RedisServer:
     """Return the server at a URL as redis-py takes it (`redis://…` or `unix://…`)."""
-    parts = urlsplit(url)
-    if parts.scheme != "unix":
-        return RedisServer(redis_url=url, broker_url=url)
-    database = parse_qs(parts.query).get("db", ["0"])[0]
-    return RedisServer(
-        redis_url=url, broker_url=f"redis+socket://{parts.path}?virtual_host={database}"
-    )
+    return RedisServer(redis_url=url, broker_url=result_url(url))

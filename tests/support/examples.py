@@ -33,7 +33,7 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ([\w./-]+\.(?:py|ya?ml))\n")
 _PRINTED = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
 _SERVES = re.compile(r"(?:datamcp|celery -A \S+) (?:worker|beat)\b")
-_TIMEOUT = 60.0  # seconds for one command
+_TIMEOUT = 180.0  # seconds for one command
 
 GIVEN = "export DATAMCP_BROKER__URL=redis://localhost:6379/0"
 """How a page names its reader's broker. The reader of the tests has one already."""

@@ -21,7 +21,7 @@ class Calc(BaseAgent):
 
     def __init__(self) -> None:
         """Begin with nothing done."""
-        self.calls = 0
+        self.calls = self.tries = 0
 
     @capability
     def add(self, a: int, b: int = 0) -> int:
@@ -83,6 +83,49 @@ class Calc(BaseAgent):
         return (await tasks.result(task_id)).data
 
     @capability
+    def call(self, wanted: str, parameters: dict[str, Any]) -> Any:
+        """Call a capability."""
+        return self.context.call(wanted, **parameters)
+
+    @capability
+    async def call_later(self, wanted: str, many: list[dict[str, Any]]) -> Any:
+        """Call a capability many times at once."""
+        return await asyncio.gather(*(self.context.acall(wanted, **one) for one in many))
+
+    @capability
+    async def call_on_loop(self) -> Any:
+        """Call a capability in a way that would hold up the event loop."""
+        return self.context.call("calc.add", a=1)
+
+    @capability
+    def call_in_transaction(self) -> Any:
+        """Call a capability while holding locks."""
+        with self.context.transaction():
+            return self.context.call("calc.add", a=1)
+
+    @capability
+    def dig(self, deep: int) -> int:
+        """Call oneself so many times, and return how often that was."""
+        return 0 if deep == 0 else 1 + self.context.call("calc.dig", deep=deep - 1)
+
+    @capability(retry_count=1)
+    def call_again(self, wanted: str, parameters: dict[str, Any]) -> Any:
+        """Call a capability, and fail in the first attempt whatever comes."""
+        try:
+            return self.context.call(wanted, **parameters)
+        finally:
+            if self.context.attempt == 1:
+                raise ValueError("the first time")
+
+    @capability(retry_count=0)
+    def fail_first(self) -> int:
+        """Fail in the first attempt of all."""
+        self.tries += 1
+        if self.tries == 1:
+            raise ValueError("the first of all")
+        return self.tries
+
+    @capability
     def ask_oneself(self) -> Any:
         """Wait for one's own end."""
         return datamcp.celery.runtime.tasks.result(self.context.task_id).data
@@ -95,6 +138,16 @@ class Calc(BaseAgent):
             beats += 1
             self.context.heartbeat(progress=beats / 10)
         return beats
+
+    @capability
+    def note(self, until: int) -> int:
+        """Note one more number, and fail until there are enough of them."""
+        notes = [*self.context.last_details.get("notes", []), 0]
+        notes[-1] = len(notes)
+        self.context.heartbeat(details={"notes": notes})
+        if len(notes) < until:
+            raise ValueError("not yet")
+        return until
 
     @capability
     def write(self, text: str) -> str:

@@ -1,5 +1,6 @@
 """Ledgers whose clock is moved by hand, and rows for them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -9,8 +10,20 @@ from sqlalchemy import ColumnElement, Row, bindparam
 
 from datamcp.infra.database import Database
 from datamcp.infra.instants import Instant
-from datamcp.tasks.ledger import Hint, NewTask, Settled, TaskLedger, is_claim, is_task
-from datamcp.tasks.outcome import Ending, Outcome, settle
+from datamcp.tasks.history import history_of
+from datamcp.tasks.ledger import (
+    Death,
+    Deferred,
+    Hint,
+    NewTask,
+    Settled,
+    TaskLedger,
+    is_claim,
+    is_task,
+)
+from datamcp.tasks.outcome import Ending, Final, Retry, Snooze, defer, settle
+from datamcp.tasks.past import attempts_of
+from datamcp.tasks.task import TaskEvent
 
 _numbers = count()
 
@@ -50,7 +63,16 @@ class LedgerOnHand:
         assert row is not None
         return row
 
-    def finish(self, task_id: str, fence: str, outcome: Outcome) -> Settled | None:
+    def history(self, task_id: str) -> Sequence[TaskEvent]:
+        """Return what happened to a task."""
+        return history_of(self.row(task_id), attempts_of(self.ledger.database, task_id))
+
+    def defer(self, task_id: str, fence: str, outcome: Retry | Snooze) -> Deferred | Settled | None:
+        """Let another attempt follow, in a transaction of its own."""
+        with self.ledger.database.transaction() as connection:
+            return self.ledger.defer(connection, task_id, fence, defer(outcome))
+
+    def finish(self, task_id: str, fence: str, outcome: Final) -> Settled | None:
         """End an attempt, in a transaction of its own."""
         return self.write(task_id, fence, settle(outcome))
 
@@ -64,10 +86,12 @@ class LedgerOnHand:
         with self.ledger.database.transaction() as connection:
             return self.ledger.cancel(connection, is_task(task_id))
 
-    def give_back(self, task_id: str, fence: str) -> tuple[list[Hint], list[Settled]]:
+    def give_back(
+        self, task_id: str, fence: str, death: Death = Death.ALONE
+    ) -> tuple[list[Hint], list[Settled]]:
         """Give a claim back, in a transaction of its own."""
         with self.ledger.database.transaction() as connection:
-            return self.ledger.give_back(connection, is_claim(task_id, fence))
+            return self.ledger.give_back(connection, is_claim(task_id, fence), death)
 
 
 def ledger_at_hand(database: Database) -> LedgerOnHand:

@@ -42,7 +42,7 @@ class Walk:
 
 def walk(seed: int, rows: int, *, start: float = 100.0, step: float = 0.02) -> Walk:
     """Return a walk whose prices change by about `step` of themselves each day."""
-    chance = random.Random(seed)  # noqa: S311  a test's series, the same each time
+    chance = random.Random(seed)
     dates = working_days(date(2000, 1, 3), rows)
     close, high, low, volume = [], [], [], []
     price = start

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import pty
 import shutil
@@ -23,7 +24,7 @@ import psutil
 from support.eventually import eventually
 
 PROGRAMS = Path(sys.executable).parent
-START = 40.0  # seconds that a process may take to start on a busy machine
+START = 90.0  # seconds that a process may take to start on a busy machine
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Shell:
             **self.settings,
         }
 
-    def run(self, *words: str, stdin: str = "", timeout: float = 90.0) -> Ran:
+    def run(self, *words: str, stdin: str = "", timeout: float = 180.0) -> Ran:
         """Run a program to its end."""
         began = time.monotonic()
         with self.start(*words) as process:
@@ -135,6 +136,8 @@ class Shell:
         with ended(process):
             eventually(is_ready, timeout=START)
             yield process
+        if process.returncode:
+            logging.getLogger(__name__).warning("%s", log.read_text())
         log.unlink()
 
     def processes(self) -> list[psutil.Process]:
@@ -144,7 +147,7 @@ class Shell:
     def left(self) -> list[str]:
         """Return what still runs, a moment later, and end it."""
         with suppress(AssertionError):
-            eventually(lambda: not self.processes(), timeout=5)
+            eventually(lambda: not self.processes(), timeout=15)
         found = self.processes()
         names = [" ".join(process.cmdline()) for process in found]
         for process in found:

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
 import yaml
 
+from datamcp.config.integrations import IntegrationConfig
 from datamcp.processors.processor import Inputs, Output, ProcessingResult
 from datamcp.processors.registry import ProcessorRegistry
 from datamcp.storage.artifacts import ArtifactStore
@@ -22,22 +24,45 @@ Row = dict[str, Any]
 class StepRunner:
     """Runs one step after the other in a folder of its own and remembers what each handed over."""
 
-    def __init__(self, folder: Path, *, threads: int = 2, memory_limit: str = "512MB") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        threads: int = 2,
+        memory_limit: str = "512MB",
+        integrations: Mapping[str, IntegrationConfig] = MappingProxyType({}),
+    ) -> None:
         """Take the folder that holds the artifacts and is the only allowed root."""
         self.folder = folder
         self.store = ArtifactStore(str(folder / "artifacts"))
         self.registry = ProcessorRegistry(
-            roots=AllowedRoots([folder]), threads=threads, memory_limit=memory_limit
+            roots=AllowedRoots([folder]),
+            threads=threads,
+            memory_limit=memory_limit,
+            integrations=integrations,
         )
         self.results: dict[str, ProcessingResult] = {}
 
     def run(
-        self, step: str, processor: str, inputs: tuple[str, ...] = (), **configuration: Any
+        self,
+        step: str,
+        processor: str,
+        inputs: tuple[str, ...] = (),
+        *,
+        task_id: str = "",
+        last: str | None = None,
+        **configuration: Any,
     ) -> ProcessingResult:
-        """Run one step on the outputs of earlier ones."""
+        """Run one step on the outputs of earlier ones; `last` is the watermark of the last run."""
         config = self.registry.config_model(processor).model_validate(configuration)
         outputs = {name: self.results[name].output for name in inputs}
-        data = Inputs(outputs=outputs, workspace=self.store.workspace("run", step, 1))
+        data = Inputs(
+            outputs=outputs,
+            workspace=self.store.workspace("run", step, 1),
+            task_id=task_id,
+            idempotency_key=f"key of {step}",
+            watermark=last,
+        )
         result = asyncio.run(self.registry.create(processor).process(data, config))
         self.results[step] = result
         return result

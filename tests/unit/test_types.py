@@ -4,7 +4,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamcp.types import new_id, new_token, step_task_id
+from datamcp.types import called_task_id, new_id, new_token, step_task_id
 
 instants = st.datetimes(
     datetime(1970, 1, 1),  # noqa: DTZ001  hypothesis wants it bare and adds the zone
@@ -47,3 +47,19 @@ def test_the_id_of_a_step_follows_from_run_and_step(run_id: str, step_id: str) -
     assert step_task_id(run_id, step_id) == step_task_id(run_id, step_id)
     assert step_task_id(run_id, step_id) != step_task_id(run_id, step_id + "x")
     assert UUID(step_task_id(run_id, step_id)).version == 5
+
+
+@given(names, names)
+def test_the_id_of_a_call_follows_from_its_parts(caller_id: str, part: str) -> None:
+    """The same input gives the same id, other input another, wherever the difference is."""
+    assert called_task_id(caller_id, 1, part) == called_task_id(caller_id, 1, part)
+    ids = {
+        called_task_id(caller_id, 1, part),
+        called_task_id(caller_id, 2, part),
+        called_task_id(caller_id, None, part),
+        called_task_id(caller_id, 1, part + "x"),
+        called_task_id(caller_id, 1, part, "x"),
+        called_task_id(caller_id + "x", 1, part),
+    }
+    assert len(ids) == 6
+    assert {UUID(one).version for one in ids} == {5}

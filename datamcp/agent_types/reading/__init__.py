@@ -1,7 +1,7 @@
 """Reading: passages that answer a question, summaries, and reports that cite them. Pure.
 
 Words: `language` tells which one a text is in, `forms` and `thesaurus` which words mean the same,
-`words` what a text consists of. Structure: `sentences`, and the `passages` of a document.
+`words` what a text consists of. Structure: the `passages` of a document.
 
 Searching: `question` is what is asked, `matching` which words of a text stand for it, `index` what
 documents have of it, `spelling` what it may have meant. `bm25` is the function; `evidence` weighs

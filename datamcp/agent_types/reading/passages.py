@@ -7,13 +7,14 @@ stays with the sentence before it while there is room. What is too long is cut b
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from datamcp.agent_types.reading.sentences import spans
 from datamcp.processors.documents.document import Block, BlockKind, Document
+from datamcp.processors.documents.sentences import spans
 
 FEWEST_WORDS = 40  # below, a passage takes in the paragraph that follows
 MOST_WORDS = 150  # above, it is cut
 _SHORT_ITEM = 20  # words of an item that says little alone
 
+_LISTED = frozenset([BlockKind.ITEM, BlockKind.TABLE])
 _ROWS = frozenset([BlockKind.TABLE, BlockKind.CODE])
 _TABLE_RULE = frozenset("|-: \t+")
 
@@ -42,7 +43,7 @@ class Passage:
         previous: Block | None = None
         for block in self.blocks:
             if previous is not None:
-                is_list = previous.kind is block.kind is BlockKind.ITEM
+                is_list = previous.kind is block.kind and block.kind in _LISTED
                 parts.append("\n" if is_list else "\n\n")
             parts.append(block.text if block.kind in _ROWS else " ".join(block.text.split()))
             previous = block
@@ -130,7 +131,8 @@ def _section(above: Sequence[tuple[int, str]], section: Sequence[Block]) -> Iter
 def _belongs(block: Block, group: Sequence[Block]) -> bool:
     """Tell whether a block goes on with what stands before it: a short item, or after a colon."""
     is_item = block.kind is BlockKind.ITEM and _words(block.text) <= _SHORT_ITEM
-    return is_item or group[-1].text.rstrip().endswith(":")
+    is_row = block.kind is group[-1].kind is BlockKind.TABLE
+    return is_item or is_row or group[-1].text.rstrip().endswith(":")
 
 
 def _words(text: str) -> int:

@@ -34,13 +34,15 @@ def read_folder(
     limits: Limits = _DEFAULT,
     *,
     on_progress: Callable[[float], None] = lambda _: None,
+    is_wanted: Callable[[str], bool] = lambda _: True,
 ) -> Iterator[Found]:
     """Yield every file below a folder, or the one file that `root` is, in the order of their paths.
 
+    Those that are not wanted, by their paths below the folder, are passed over in silence.
     `on_progress` is told, from 0 to 1, how much of the bytes has been read, before each file and
     each page of a PDF.
     """
-    wanted, skipped = _chosen(root.resolve(), limits)
+    wanted, skipped = _chosen(root.resolve(), limits, is_wanted)
     yield from skipped
     total = sum(file.size for file in wanted) or 1
     done = 0
@@ -65,12 +67,16 @@ def _read(file: _File, on_page: Callable[[], None]) -> Found:
         return Skipped(file.source, str(error))
 
 
-def _chosen(root: Path, limits: Limits) -> tuple[list[_File], list[Skipped]]:
+def _chosen(
+    root: Path, limits: Limits, is_wanted: Callable[[str], bool]
+) -> tuple[list[_File], list[Skipped]]:
     """Return the files that are to be read, and those that are not."""
     wanted: list[_File] = []
     skipped: list[Skipped] = []
     total = 0
     for path, source in _files(root, skipped):
+        if not is_wanted(source):
+            continue
         try:
             size = _size(path, source, root)
             _check(size, total, len(wanted), limits)

@@ -44,8 +44,9 @@ def declared_encoding(data: bytes) -> str | None:
 def parse(text: str) -> Parsed:
     """Return the blocks of an HTML text; its title is that of its head, else its first heading.
 
-    A block's line is where its element begins. ProcessingError if Beautiful Soup is not installed
-    or cannot read the text.
+    Each row of a table is a block of its own. A block's line is that of its first word, as far as
+    the source tells: line breaks inside of tags are not counted. ProcessingError if Beautiful Soup
+    is not installed or cannot read the text.
     """
     try:
         from bs4 import BeautifulSoup
@@ -57,7 +58,7 @@ def parse(text: str) -> Parsed:
         soup = BeautifulSoup(f"{_DECLARATION.sub('', text)}\n<br>", "html.parser")
     except (ParserRejectedMarkup, RecursionError, AssertionError) as error:
         raise ProcessingError("not HTML that can be read") from error
-    blocks = tuple(_rows_joined(_Walk(soup).blocks()))
+    blocks = tuple(_Walk(soup).blocks())
     title = _title(soup) or next((b.text for b in blocks if b.kind is BlockKind.HEADING), "")
     return Parsed(blocks, title=title, metadata=_metadata(soup))
 
@@ -90,13 +91,14 @@ class _Walk:
     def __init__(self, root: "Tag") -> None:
         self._root = root
         self._parts: list[str] = []
-        self._line: int | None = None
+        self._at = 1  # the line that has been reached
+        self._line: int | None = None  # in which the block begins
         self._frames = [_Frame()]  # of the elements that are blocks, outermost first
 
     def blocks(self) -> Iterator[Block]:
         from bs4.element import NavigableString, Tag
 
-        path = [iter(self._root.contents)]
+        path: list[Iterator[object]] = [iter(self._root.contents)]
         owners = [self._root]
         while path:
             node = next(path[-1], None)
@@ -104,12 +106,17 @@ class _Walk:
                 path.pop()
                 yield from self._leave(owners.pop())
             elif isinstance(node, Tag):
-                if not _is_dropped(node):
-                    yield from self._enter(node)
-                    path.append(iter(node.contents))
-                    owners.append(node)
-            elif type(node) is NavigableString:  # comments and declarations are of its subclasses
-                self._text(str(node), owners[-1])
+                self._at = node.sourceline or self._at
+                if _is_dropped(node):
+                    self._at += (node.string or "").count("\n")
+                    continue
+                yield from self._enter(node)
+                path.append(iter(node.contents))
+                owners.append(node)
+            elif type(node) is NavigableString:
+                self._text(str(node))
+            else:  # a comment or a declaration
+                self._at += str(node).count("\n")
         yield from self._flush()
 
     def _enter(self, tag: "Tag") -> Iterator[Block]:
@@ -131,9 +138,11 @@ class _Walk:
             yield from self._flush()
             self._frames.pop()
 
-    def _text(self, text: str, owner: "Tag") -> None:
+    def _text(self, text: str) -> None:
         if self._line is None and text.strip():
-            self._line = owner.sourceline or 1
+            before = text[: len(text) - len(text.lstrip())]
+            self._line = self._at + before.count("\n")
+        self._at += text.count("\n")
         self._parts.append(text)
 
     def _flush(self) -> Iterator[Block]:
@@ -141,10 +150,31 @@ class _Walk:
             return
         text, line, frame = "".join(self._parts), self._line, self._frames[-1]
         self._parts, self._line = [], None
-        is_code = frame.kind is BlockKind.CODE
-        text = text.strip("\n").rstrip() if is_code else " ".join(text.split())
+        text = _WHITE[frame.kind](text)
         if any(char.isalnum() for char in text):
             yield Block(frame.kind, text, line=line, level=frame.level)
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _line_by_line(text: str) -> str:
+    return "\n".join(" ".join(line.split()) for line in text.strip().split("\n"))
+
+
+def _as_it_is(text: str) -> str:
+    return text.strip("\n").rstrip()
+
+
+_WHITE = {
+    BlockKind.HEADING: _in_one_line,
+    BlockKind.TABLE: _in_one_line,
+    BlockKind.PARAGRAPH: _line_by_line,
+    BlockKind.ITEM: _line_by_line,
+    BlockKind.CODE: _as_it_is,
+}
+"""What is done with white space; line breaks of prose stay, to tell the line of a sentence."""
 
 
 def _is_dropped(tag: "Tag") -> bool:
@@ -154,21 +184,3 @@ def _is_dropped(tag: "Tag") -> bool:
         or tag.has_attr("hidden")
         or tag.get("aria-hidden") == "true"
     )
-
-
-def _rows_joined(blocks: Iterator[Block]) -> Iterator[Block]:
-    """Make one table of rows that follow each other, and keep the line of the first."""
-    rows: list[Block] = []
-    for block in blocks:
-        if block.kind is BlockKind.TABLE:
-            rows.append(block)
-            continue
-        yield from _table(rows)
-        rows = []
-        yield block
-    yield from _table(rows)
-
-
-def _table(rows: list[Block]) -> Iterator[Block]:
-    if rows:
-        yield Block(BlockKind.TABLE, "\n".join(row.text for row in rows), line=rows[0].line)

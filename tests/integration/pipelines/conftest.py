@@ -1,20 +1,25 @@
-"""A real worker pool that runs steps and notes each execution in a file."""
+"""A real worker pool that runs steps, and runtimes that need none; executions leave notes."""
 
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from support.brokers import RedisServer
 from support.databases import TestDatabases
+from support.lab import Laboratory, laboratory
+from support.processes import Killer
 from support.runs import PROBE, Bench
 
 import datamcp
 from datamcp.config.text import child_environment
-from datamcp.infra.processes import Supervisor
+from datamcp.testing import FakeClock
+
+START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -41,7 +46,10 @@ def bench(
         sys.modules.pop("probe", None)
         with database_of(request, folder) as url:
             settings["storage.database_url"] = url
-            with Supervisor() as supervisor, datamcp.connect(overrides=settings) as runtime:
+            with (
+                Killer() as supervisor,
+                datamcp.connect(overrides=settings) as runtime,
+            ):
                 for name, arguments in COMMANDS.items():
                     supervisor.start(
                         name,
@@ -69,3 +77,17 @@ COMMANDS = {
     "worker": ["worker", "--concurrency", "4"],
     "beat": ["beat", "--pidfile", ""],
 }
+
+
+@pytest.fixture
+def lab(tmp_path: Path, sqlite_url: str) -> Iterator[Laboratory]:
+    """Have a laboratory on SQLite."""
+    with laboratory(tmp_path, sqlite_url, FakeClock(START)) as found:
+        yield found
+
+
+@pytest.fixture
+def labs(tmp_path: Path, database_url: str) -> Iterator[Laboratory]:
+    """Have a laboratory on SQLite and on PostgreSQL."""
+    with laboratory(tmp_path, database_url, FakeClock(START)) as found:
+        yield found

@@ -11,7 +11,8 @@ from support.runs import Bench
 
 from datamcp.clock import SystemClock
 from datamcp.errors import InvalidParametersError, InvalidPipelineError
-from datamcp.pipelines.definition import PipelineDefinition, TaskDefinition
+from datamcp.pipelines.definition import ParameterDefinition, PipelineDefinition, TaskDefinition
+from datamcp.pipelines.prepare import Wanted
 from datamcp.pipelines.status import RunState
 from datamcp.tasks.states import State
 from datamcp.tasks.task import Task
@@ -170,8 +171,11 @@ def test_a_cancelled_run_starts_nothing_more(bench: Bench) -> None:
 def test_wrong_parameters_are_refused_and_nothing_is_written(bench: Bench) -> None:
     """A run with unknown or wrong parameters, or steps that can't run, is never inserted."""
     pipelines = bench.runtime.pipelines.sync
-    definition = pipeline("strict", {"a": []}, a={"seconds": "soon"})
-    pipelines.register_pipeline(definition)
+    with pytest.raises(InvalidPipelineError, match=r"configuration.seconds: must be a number"):
+        pipelines.register_pipeline(pipeline("strict", {"a": []}, a={"seconds": "soon"}))
+    definition = pipeline("strict", {"a": []}, a={"seconds": "${parameters.pause}"})
+    pause = {"pause": ParameterDefinition(type="string", default="soon")}
+    pipelines.register_pipeline(definition.model_copy(update={"parameters": pause}))
 
     with pytest.raises(InvalidPipelineError, match=r"step a: .*seconds: .* valid number"):
         pipelines.trigger_pipeline("strict")
@@ -206,7 +210,7 @@ def test_a_step_whose_message_is_lost_is_sent_again(bench: Bench) -> None:
     pipelines = bench.runtime.pipelines.sync
     pipelines.register_pipeline(pipeline("lost", SHAPES["diamond"]))
 
-    run_id = pipelines._trigger.insert("lost", {}, triggered_by="test")
+    run_id = pipelines._trigger.insert("lost", {}, Wanted(triggered_by="test"))
 
     assert pipelines.wait(run_id, timeout=60).state is RunState.SUCCEEDED
 

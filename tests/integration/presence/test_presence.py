@@ -60,7 +60,8 @@ def test_every_kind_of_process_says_that_it_is_there(
         process_id = nodename(name, child.pid)
         rows[name] = eventually(lambda one=process_id: seen(installed, one), timeout=SOON)
         assert rows[name].identity.pid == child.pid
-        assert alive_file(installed, process_id).exists()
+        file = alive_file(installed, process_id)
+        eventually(file.exists, timeout=SOON)
     workers = {name: row for name, row in rows.items() if name != "beat"}
     assert {
         name: (row.identity.implementation, row.concurrency) for name, row in workers.items()

@@ -10,7 +10,7 @@ from support.workers import Installation, on_database
 
 from datamcp import Task
 from datamcp.infra import instants
-from datamcp.tasks.ledger import TaskLedger
+from datamcp.tasks.ledger import TaskLedger, is_task
 from datamcp.tasks.reconcile import GRACE, WINDOW, Sweep
 from datamcp.tasks.states import State
 
@@ -75,6 +75,20 @@ def test_what_is_due_is_sent(installed: Installation) -> None:
     assert sweep.due == 1
     assert installed.runtime.depths.ready("single") == 1
     assert installed.runtime.tasks.status(later.task_id).state is State.QUEUED
+
+
+def test_rounds_remove_what_is_kept_too_long(installed: Installation) -> None:
+    """By the setting: what ended that long ago goes, and nothing else."""
+    kept = instants.after(instants.now(), -8 * 86_400)
+    old = TaskLedger(installed.runtime.database, now=lambda: kept)
+    gone, waiting = (old.insert(new_task(task_type="lab.whoami")).task_id for _ in range(2))
+    with installed.runtime.database.transaction() as connection:
+        old.cancel(connection, is_task(gone))
+    young = installed.runtime.tasks.enqueue(Task(task_type="lab.whoami"))
+    assert installed.runtime.tasks.cancel(young)
+    installed.runtime.rounds.go()
+    left = {row.task_id for row in installed.runtime.ledger.list()}
+    assert left == {waiting, young}
 
 
 def test_a_queue_that_nobody_used_is_empty(installed: Installation) -> None:

@@ -5,12 +5,13 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from support.eventually import eventually
 from support.workers import SOON, Installation, on_database
 
 from datamcp import Task
-from datamcp.tasks.states import WAITING
+from datamcp.tasks.states import WAITING, State
 
 
 @pytest.fixture
@@ -43,10 +44,11 @@ def test_a_signal_to_the_whole_group_gives_tasks_back(installed: Installation) -
     assert [(result.data, result.attempt) for result in results] == [("done", 1)] * 2
 
 
-def test_a_signal_may_come_while_the_ledger_is_written(installed: Installation) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.thorough)])
+def test_a_signal_may_come_while_the_ledger_is_written(installed: Installation, times: int) -> None:
     """What a signal cut short holds no lock: the way out is through the same file."""
     tasks = installed.runtime.tasks
-    for _ in range(3):
+    for _ in range(times):
         worker = installed.start_worker("lab")
         gates = [installed.gate() for _ in range(2)]
         ids = [
@@ -60,6 +62,25 @@ def test_a_signal_may_come_while_the_ledger_is_written(installed: Installation) 
         assert {tasks.status(task_id).state for task_id in ids} <= WAITING
         assert all(tasks.cancel(task_id) for task_id in ids)
     assert "delayed" not in installed.logs()
+
+
+def test_what_a_process_has_got_and_not_begun_holds_up_no_end(installed: Installation) -> None:
+    """The worker hears of its end, as of that of any other."""
+    worker = installed.start_worker("single", "--loglevel", "DEBUG")
+    assert installed.run("single.echo", value=1).data == 1
+    control, tasks = installed.runtime.app.control, installed.runtime.tasks
+    eventually(lambda: list((control.inspect().active() or {}).values()) == [[]], timeout=SOON)
+    (slot,) = psutil.Process(worker.pid).children()
+    slot.suspend()
+    received = installed.logs().count(" received")
+    task_id = tasks.enqueue(Task(task_type="single.echo", parameters={"value": 2}))
+    eventually(lambda: installed.logs().count(" received") > received, timeout=SOON)
+    eventually(control.ping, timeout=SOON)  # so its event loop has gone on since
+    worker.terminate()
+    eventually(lambda: "Stopping Pool" in installed.logs(), timeout=SOON)
+    slot.resume()
+    assert worker.stop(SOON / 2).code == 0
+    assert tasks.status(task_id).state == State.SUCCEEDED
 
 
 def test_a_task_that_is_terminated_is_cancelled(installed: Installation) -> None:

@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from support.eventually import eventually
 from support.workers import SOON, Installation
 
 from datamcp import Task
@@ -202,6 +203,14 @@ def test_an_id_is_one_task(installed: Installation) -> None:
     for other in ({"parameters": {"a": 2}}, {"task_type": "lab.echo"}):
         with pytest.raises((IdempotencyConflictError, InvalidParametersError)):
             tasks.enqueue(task.model_copy(update=other))
+
+
+def test_what_has_ended_already_is_no_matter_of_time(installed: Installation) -> None:
+    """Whether or not this process has just enqueued it, and however often it asks."""
+    tasks = installed.runtime.tasks
+    task_id = tasks.enqueue(Task(task_type="bench.add", parameters={"a": 1}))
+    eventually(lambda: tasks.status(task_id).state is State.SUCCEEDED, timeout=SOON)
+    assert [tasks.result(task_id, timeout=0).data for _ in range(2)] == [1, 1]
 
 
 def test_time_up_is_an_error_of_the_caller_only(installed: Installation) -> None:

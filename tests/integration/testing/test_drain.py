@@ -10,6 +10,7 @@ import datamcp
 from datamcp import PipelineDefinition, Task, TaskDefinition
 from datamcp.errors import ResultTimeoutError, TaskExecutionError
 from datamcp.pipelines.status import RunState
+from datamcp.tasks.outcome import Done, settle
 from datamcp.tasks.states import State
 from datamcp.testing import (
     DrainLimitError,
@@ -290,6 +291,15 @@ class TestPlainCelery:
         body = Calc.total.s()
         assert chord([Calc.add.s(n, n) for n in range(4)], body).delay().get() == 12
 
+    def test_what_is_sent_after_a_run_is_awaited(self, lite: InlineRuntime) -> None:
+        """Its steps are not: what runs them leaves nothing behind in this thread."""
+        lite.pipelines.sync.wait(trigger(lite, {"a": [], "b": ["a"]}))
+        seen: list[object] = []
+        result = Calc.add.delay(1, 2)
+        assert result.then(lambda ended: seen.append(ended.result)) is not None
+        drain(lite)
+        assert (result.get(), seen) == (3, [3])
+
     def test_a_failure_is_raised(self, lite: InlineRuntime) -> None:
         """Also that of an earlier part of a chain."""
         from celery import chain
@@ -433,3 +443,11 @@ def register(
 def _step(name: str, processor: str) -> TaskDefinition:
     given = {"calc.divide": {"a": 1, "b": 0}, "calc.add": {"a": 1}}
     return TaskDefinition(task_id=name, processor=processor, configuration=given.get(processor, {}))
+
+
+def test_a_call_that_a_worker_beside_it_ran_has_its_result(runtime: InlineRuntime) -> None:
+    """The ledger tells it: that worker's answer went to another backend."""
+    answer = runtime.app.task_of("calc.divide").delay(1, 2)
+    assert runtime.ledger.claim(answer.id, "f" * 32, "other@host") is not None
+    assert runtime.ledger.finish_alone(answer.id, "f" * 32, settle(Done("7.5"))) is not None
+    assert answer.get(timeout=5) == 7.5

@@ -31,7 +31,7 @@ class Running:
     progress: list[float | None] = field(default_factory=list)
     cancelled_after: int | None = None
 
-    def beat(self, progress: float | None) -> bool:
+    def beat(self, progress: float | None, _details: object = None) -> bool:
         """Note a report."""
         self.progress.append(progress)
         return self.cancelled_after is not None and len(self.progress) >= self.cancelled_after

@@ -50,7 +50,7 @@ def progress(tmp_path: Path) -> Iterator[list[float | None]]:
         logger=logging.LoggerAdapter(logging.getLogger("test"), {}),
         _task=lambda: Task(task_type="trading.analyze_market"),
         _workspace=lambda: ArtifactStore(str(tmp_path / "artifacts")).workspace("run", "a", 1),
-        _beat=lambda value: bool(reported.append(value)),
+        _beat=lambda value, _details: bool(reported.append(value)),
         _find=AllowedRoots([tmp_path]).find,
     )
     token = contexts.current.set(context)

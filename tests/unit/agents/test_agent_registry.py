@@ -14,10 +14,11 @@ from datamcp.storage.artifacts import ArtifactStore
 from datamcp.storage.roots import AllowedRoots
 from datamcp.tasks.context import TaskContext
 from datamcp.tasks.ports import Call
+from datamcp.tasks.retry import RetryPolicy
 from datamcp.tasks.task import Task
 
 AGENT = '''
-from datamcp import BaseAgent, capability
+from datamcp import BaseAgent, RetryPolicy, capability
 
 class Bench(BaseAgent):
     agent_type = "bench"
@@ -34,6 +35,18 @@ class Bench(BaseAgent):
     @capability(timeout=3)
     async def who(self) -> str:
         return self.agent_id
+
+class Tried(BaseAgent):
+    agent_type = "tried"
+
+    @capability
+    def usual(self) -> None: ...
+
+    @capability(retry_count=2)
+    def twice(self) -> None: ...
+
+    @capability(retry_policy=RetryPolicy(max_attempts=2, delay=1, strategy="constant"))
+    def slowly(self) -> None: ...
 
 class Nameless(BaseAgent):
     @capability
@@ -74,7 +87,7 @@ def _package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def types(**modules: str) -> AgentTypes:
     """Return the registry of these agents, with half a minute for each task."""
     agents = {name: AgentConfig(module=module) for name, module in modules.items()}
-    return AgentTypes(agents, default_timeout=30)
+    return AgentTypes(agents, default_timeout=30, default_retries=RetryPolicy())
 
 
 def call(tmp_path: Path, agent_id: str, **parameters: object) -> Call:
@@ -107,8 +120,24 @@ def test_finds_what_an_agent_can_do() -> None:
 def test_the_configured_timeout_of_an_agent_beats_the_general_one() -> None:
     """Capability, then agent type, then all agents."""
     agents = {"bench": AgentConfig(module="agents_of_test:Bench", timeout=7)}
-    add, who = AgentTypes(agents, default_timeout=30).served_by("bench")
+    add, who = AgentTypes(agents, default_timeout=30, default_retries=RetryPolicy()).served_by(
+        "bench"
+    )
     assert (add.timeout, who.timeout) == (7, 3)
+
+
+def test_retries_are_those_that_are_said_nearest() -> None:
+    """Capability, then agent type, then what holds for all; a number leaves the rest as it is."""
+    usual = RetryPolicy(max_attempts=4, delay=9)
+    for given, attempts in ((None, 4), (0, 1), (6, 7)):
+        agents = {"tried": AgentConfig(module="agents_of_test:Tried", retry_attempts=given)}
+        found = AgentTypes(agents, default_timeout=30, default_retries=usual).served_by("tried")
+        policies = [kind.retry_policy for kind in found]
+        assert policies == [
+            RetryPolicy(max_attempts=attempts, delay=9),
+            RetryPolicy(max_attempts=3, delay=9),
+            RetryPolicy(max_attempts=2, delay=1, strategy="constant"),
+        ]
 
 
 def test_imports_nothing_before_it_is_asked() -> None:

@@ -1,10 +1,13 @@
 import asyncio
+import re
+from typing import Any
 
 import pytest
 
 from datamcp.agents.agent import BaseAgent, capabilities_of
 from datamcp.agents.capability import CapabilityMethod, CapabilityOfClass, capability
 from datamcp.errors import AgentError
+from datamcp.tasks.limit import Limit
 
 
 class Bench(BaseAgent):
@@ -107,3 +110,41 @@ def test_there_is_no_context_outside_of_a_task() -> None:
     """An agent that is used by hand says so, where a capability asks for its task."""
     with pytest.raises(AgentError, match=r"Bench\.context: no task is running here"):
         _ = Bench().context
+
+
+class Limited(BaseAgent):
+    agent_type = "limited"
+
+    @capability(max_running=2, rate="10/m", per="account")
+    def book(self, account: str = "main", *, amount: int = 0) -> None:
+        """Book an amount."""
+
+
+def test_a_limit_is_declared_where_the_method_is() -> None:
+    """At most so many at once, no oftener than so, and for each value of a parameter."""
+    limit = capabilities_of(Limited, "limited")["limited.book"].limit
+    assert limit == Limit(max_running=2, spacing=6.0, per="account", default="main")
+    assert capabilities_of(Bench, "bench")["bench.wait"].limit is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_running": 0}, "max_running must be a whole number above 0, got 0"),
+        ({"max_running": True}, "max_running must be a whole number above 0, got True"),
+        ({"max_running": "4"}, "max_running must be a whole number above 0, got '4'"),
+        ({"rate": "10"}, "rate must be like '10/m'"),
+        ({"per": "account"}, "per='account' says whose limit it is, but not which"),
+        ({"max_running": 1, "per": "acount"}, "per='acount' is no parameter; did you mean"),
+        ({"max_running": 1, "per": "x"}, "per='x' is no parameter; it has account, amount"),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    """When the class is defined, by the name of the capability."""
+
+    def book(self: object, account: str, amount: int) -> None:
+        """Book an amount."""
+
+    with pytest.raises(AgentError, match=re.escape(message)) as raised:
+        capability(**options)(book)
+    assert str(raised.value).startswith("capability book: ")

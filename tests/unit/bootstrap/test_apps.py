@@ -4,6 +4,7 @@ import click
 import pytest
 from celery import signals
 
+from datamcp.bootstrap import apps
 from datamcp.bootstrap.apps import command_line_app, worker_app
 from datamcp.errors import ConfigError
 from datamcp.tasks.celery_app import LedgerCelery
@@ -92,6 +93,7 @@ def test_each_start_repeats_the_warnings(
     monkeypatch.setenv("DATAMCP_PORT", "1")
     app = worker_app("research")
     app.amqp.queues.select = lambda _queues: None
+    monkeypatch.setattr(apps, "look_after_beat", lambda _service: None)  # it is told before that
     start(app, kind)
     assert capfd.readouterr().err == "warning: DATAMCP_PORT: is no setting; ignored\n"
 

@@ -93,4 +93,5 @@ def test_a_warning_of_the_configuration_is_a_finding(monkeypatch: pytest.MonkeyP
 def test_people_get_a_table() -> None:
     """One line for each finding, its level first."""
     lines = CliRunner().invoke(tree, ["check"]).stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["ok", "ok", "ok", "ok", "error"]
+    levels = [line.split()[0] for line in lines if not line.startswith(" ")]  # others go on
+    assert levels == ["ok", "ok", "ok", "ok", "error"]

@@ -19,6 +19,8 @@ class Bench(BaseAgent):
         return a + b
 """
 
+ADD = ', "parameters": {"a": %d}}'
+
 NOWHERE = "redis://127.0.0.1:1/0"  # nothing listens on port 1
 
 
@@ -110,6 +112,58 @@ def test_what_is_not_there_is_told_in_a_line(words: str, said: str) -> None:
 def test_a_key_that_is_too_long_is_told_in_a_line() -> None:
     """What the task's own model refuses is wrong input, too."""
     assert "at most 255" in refused("task", "enqueue", "bench.add", "-p", "a=1", "--key", "x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("{", "line 1: not JSON: "),
+        ("\n[1]", "line 2: a task is a JSON object; nothing was enqueued"),
+        ("{}", "line 1: task_type: Field required; nothing was enqueued"),
+        ('{"task_type": "bench.add", "prio": 1}', "line 1: prio: Extra inputs are not permitted"),
+        (
+            '{"task_type": "bench.add", "parameters": {"a": 1}}\n\n{"task_type": "bench.ad"}',
+            "line 3: unknown task type 'bench.ad'; did you mean 'bench.add'?; nothing was enqueued",
+        ),
+        (
+            '{"task_type": "bench.add", "idempotency_key": "k"}\n'.replace("}", ADD % 1)
+            + '{"task_type": "bench.add", "idempotency_key": "k"}'.replace("}", ADD % 2),
+            "line 2: idempotency key 'k' of bench.add already belongs to task ",
+        ),
+    ],
+)
+def test_a_line_of_a_file_that_is_wrong_is_named(lines: str, said: str, tmp_path: Path) -> None:
+    """Then none of its tasks is enqueued."""
+    (tmp_path / "tasks.jsonl").write_text(lines)
+    assert refused("task", "enqueue", "--from", "tasks.jsonl").startswith(f"tasks.jsonl, {said}")
+    told = refused("task", "enqueue", "--from", "-", stdin=lines)
+    assert told.startswith(f"stdin, {said}")
+    assert json.loads(run("task", "list", "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--from no.jsonl", "--from: No such file or directory: 'no.jsonl'"),
+        ("--from - --wait", "--wait can't be given together with --from"),
+        ("bench.add --from - -p a=1", "--parameter can't be given together with --from"),
+    ],
+)
+def test_what_does_not_go_with_a_file_of_tasks_is_refused(words: str, said: str) -> None:
+    """In a line, as ever."""
+    assert refused("task", "enqueue", *words.split()).startswith(said)
+
+
+def test_a_broker_that_is_away_keeps_all_tasks_of_a_file() -> None:
+    """Their ids are told, in order, and the exit code is 3."""
+    lines = '{"parameters": {"a": 1}}\n{"parameters": {"a": 2}, "priority": 9}\n'
+    result = run("task", "enqueue", "bench.add", "--from", "-", "--json", stdin=lines)
+    assert result.exit_code == 3
+    assert result.stderr.startswith("Error: broker redis://")
+    assert result.stderr.endswith("the tasks are kept and will be sent once the broker is back\n")
+    first, second = json.loads(result.stdout)
+    tasks = {task["task_id"]: task for task in json.loads(run("task", "list", "--json").stdout)}
+    assert (tasks[first]["priority"], tasks[second]["priority"]) == (5, 9)
 
 
 def test_several_problems_are_a_line_each() -> None:

@@ -96,7 +96,7 @@ def test_paths_start_from_the_current_folder() -> None:
         Rank.ENVIRONMENT,
         system__state_dir="state",
         security__key_file="/etc/key",
-        storage__allowed_roots=["data", "/srv"],
+        storage__allowed_roots=["data", "/srv", "s3://bucket/in"],
         storage__artifacts_url="s3://bucket/x",
         storage__database_url="sqlite:///my.db",
     )
@@ -105,7 +105,7 @@ def test_paths_start_from_the_current_folder() -> None:
         "system": {"state_dir": "/here/state"},
         "security": {"key_file": "/etc/key"},
         "storage": {
-            "allowed_roots": ["/here/data", "/srv"],
+            "allowed_roots": ["/here/data", "/srv", "s3://bucket/in"],
             "artifacts_url": "s3://bucket/x",
             "database_url": "sqlite:////here/my.db",
         },

@@ -66,6 +66,9 @@ def test_each_source_is_laid_over_the_last(folder: Path) -> None:
         "max_queue_size": "my.yaml:1",
         "retry_delay": "DATAMCP_SCHEDULER__RETRY_DELAY",
         "task_timeout": "command line",
+        "lease": "default",
+        "short_task": "default",
+        "task_retention": "default",
         "enable_persistence": "default",
         "persistence_backend": "default",
     }  # fmt: skip

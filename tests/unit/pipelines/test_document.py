@@ -78,7 +78,7 @@ def test_paths_have_lines() -> None:
     [
         ("", 1, "is empty"),
         ("a: 1\nb: [", 2, "is not YAML"),
-        ("a: 1\n--- \nb: 2", 2, "is not YAML: but found another document"),
+        ("a: 1\n--- \nb: 2", 2, "expected a single document in the stream, but found"),
         ("a: \x00", 1, "is not YAML: unacceptable character"),
         ("a: 1\na: 2", 2, "key 'a' is already given on line 1"),
         ("a: 1\n2: 2", 1, "every key must be text, got 2"),

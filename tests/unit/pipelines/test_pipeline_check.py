@@ -70,12 +70,61 @@ def test_duplicates_and_cycles_are_named() -> None:
     ]
 
 
+def test_a_step_that_waits_for_the_last_ones_is_named_once() -> None:
+    """And not as a cycle, too; nor is one that is defined in both sections."""
+    last = [{"task_id": "end", "processor": "x.y"}]
+    assert problems(
+        {"task_id": "a", "input_sources": ["end"]}, {"task_id": "b"}, **{"finally": last}
+    ) == ["tasks[0]: can't wait for 'end': it stands in `finally`, and runs after all others"]
+    assert problems({"task_id": "end"}, **{"finally": last}) == [
+        "finally[0].task_id: step 'end' is already defined by tasks[0]"
+    ]
+    last = [{**last[0], "input_sources": ["more"]}, {"task_id": "more", "processor": "x.y"}]
+    last[1]["input_sources"] = ["end"]
+    assert problems({"task_id": "a"}, **{"finally": last}) == [
+        "finally[0]: cycle: end -> more -> end"
+    ]
+
+
 def test_processors_are_checked_where_they_are_known() -> None:
     """Without the set of task types any processor passes; what is unsupported is told once."""
-    tasks = {"task_id": "a", "processor": "file.rad"}, {"task_id": "b", "processor": "http.get"}
-    unsupported = "tasks[1].processor: `http.get` is not available in this version"
+    tasks = {"task_id": "a", "processor": "file.rad"}, {"task_id": "b", "processor": "memory.store"}
+    unsupported = "tasks[1].processor: `memory.store` is not available in this version"
     assert problems(*tasks) == [unsupported]
     assert problems(*tasks, known={"file.read"}) == [
         unsupported,
         "tasks[0].processor: unknown processor 'file.rad'; did you mean 'file.read'?",
     ]
+
+
+def test_a_step_may_ask_for_so_many_retries() -> None:
+    """Where there is a limit, one more is refused, with the setting that allows it."""
+    steps = [
+        {"task_id": f"s{attempts}", "processor": "x.y", "retry_policy": {"max_attempts": attempts}}
+        for attempts in (1, 3, 4)
+    ]
+    definition = PipelineDefinition.model_validate({"pipeline_id": "p", "tasks": steps})
+    assert check(definition) == []
+    assert [str(problem) for problem in check(definition, most_retries=2)] == [
+        (
+            "tasks[2].retry_policy.max_attempts: must be at most 3, got 4: "
+            "`pipelines.max_retry_attempts` allows a step 2 retries"
+        )
+    ]
+
+
+def test_a_query_takes_no_references() -> None:
+    """What starts a run is bound to a query, and never written into it; other SQL is not a server's."""
+    read = {"task_id": "a", "processor": "sql.read"}
+    query = "select 1 as a where b = '${parameters.m}'"
+    [found] = problems({**read, "configuration": {"query": query}}, parameters={"m": {}})
+    assert found.startswith(
+        "tasks[0].configuration.query: a query takes no references: write :name"
+    )
+    last = {**read, "configuration": {"query": query}}
+    [found] = problems({"task_id": "b"}, parameters={"m": {}}, **{"finally": [last]})
+    assert found.startswith("finally[0].configuration.query: a query takes no references")
+    bound = {"query": "select '$${x}', :b", "parameters": {"b": "${parameters.m}"}}
+    assert not problems({**read, "configuration": bound}, parameters={"m": {}})
+    transform = {"task_id": "a", "processor": "sql.transform", "configuration": {"sql": query}}
+    assert not problems(transform, parameters={"m": {}})

@@ -239,6 +239,52 @@ class TestUnits:
         assert steps_of(found[1].tree)[-1] == "last"
 
 
+class TestAlone:
+    """Steps about which somebody decides are sent by themselves."""
+
+    @given(dags() | series_parallel_trees().map(edges_of), st.data())
+    def test_are_units_by_themselves(self, edges: Edges, data: st.DataObject) -> None:
+        """Every step is in exactly one unit, and no canvas holds one of these."""
+        alone, found = self._cut(edges, data)
+        assert sorted(step for unit in found for step in steps_of(unit.tree)) == sorted(edges)
+        for unit in found:
+            held = steps_of(unit.tree)
+            assert alone.isdisjoint(held) or len(held) == 1
+            assert unit.heads == tuple(held) or alone.isdisjoint(held)
+
+    @given(dags() | series_parallel_trees().map(edges_of), st.data())
+    def test_leave_the_others_in_shapes_that_celery_runs(
+        self, edges: Edges, data: st.DataObject
+    ) -> None:
+        """Never two groups in a row, nothing nested; and all heads are released together."""
+        _, found = self._cut(edges, data)
+        kept = reduced(Graph.from_edges(edges))
+        for unit in found:
+            parts = unit.tree.parts if isinstance(unit.tree, Series) else (unit.tree,)
+            groups = [part for part in parts if not isinstance(part, Step)]
+            assert len(groups) <= 1
+            assert all(
+                isinstance(group, Parallel) and all(is_row(one) for one in group.branches)
+                for group in groups
+            )
+            assert not groups or len(parts) == 1 or isinstance(parts[-1], Step)
+            assert len({frozenset(kept[head]) for head in unit.heads}) == 1
+
+    @given(dags() | series_parallel_trees().map(edges_of), st.data())
+    def test_make_nobody_wait(self, edges: Edges, data: st.DataObject) -> None:
+        """No message comes before its step is released, and none later than it could."""
+        seconds = {step: data.draw(st.integers(0, 20)) for step in edges}
+        _, found = self._cut(edges, data)
+        assert finishes(edges, found, seconds) == critical_path(edges, seconds)
+
+    def _cut(self, edges: Edges, data: st.DataObject) -> tuple[set[str], tuple[Unit, ...]]:
+        alone = data.draw(st.sets(st.sampled_from(sorted(edges))))
+        graph = Graph.from_edges(edges)
+        chords = data.draw(st.booleans())
+        plan = compile_plan(graph)
+        return alone, units(plan, graph, chords=chords, max_header=4, alone=alone)
+
+
 class TestSize:
     def test_ten_thousand_in_a_row(self) -> None:
         """A deep graph needs no recursion."""

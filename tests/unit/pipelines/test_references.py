@@ -158,3 +158,77 @@ def test_wrong_parameters_are_told_all_at_once() -> None:
         "month: must be of type string, got 201301",
         "n: is required",
     ]
+
+
+ELEMENT = {"k": {"n": 1, "list": ["a", {"b": None}]}, "0": "zero", "a b": 2}
+
+
+def of_element(configuration: Any, element: Any = ELEMENT, name: str = "item") -> Any:
+    """Return a configuration resolved for an element."""
+    return resolve(
+        configuration,
+        parameters={"item": "a parameter"},
+        outputs={},
+        run={"run_id": "r1"},
+        items={name: element},
+    )
+
+
+class TestItems:
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("${item}", ELEMENT),
+            ("${ item }", ELEMENT),
+            ("${item.k}", ELEMENT["k"]),
+            ("${item.k.n}", 1),
+            ("${item.k.list.1.b}", None),
+            ("${item.k.list.0}", "a"),
+            ("${item.0}", "zero"),
+            ("${item.a b}", 2),
+            ("is ${item.k.n}!", "is 1!"),
+            ("${item.k.n}${item.0}", "1zero"),
+            ("${parameters.item} of ${run.run_id}", "a parameter of r1"),
+            ("$${item}", "${item}"),
+        ],
+    )
+    def test_are_named_by_path(self, text: str, value: Any) -> None:
+        """Alone with their type, in text written out."""
+        assert of_element(text) == value
+        assert of_element({"deep": [text]}) == {"deep": [value]}
+
+    @pytest.mark.parametrize(
+        "path", ["x", "k.x", "k.n.x", "k.list.2", "k.list.-1", "k.list.one", "0.0", "k.list.²"]
+    )
+    def test_that_are_not_there_are_named(self, path: str) -> None:
+        """With the part that is missing."""
+        with pytest.raises(ProcessingError, match="names nothing: the element has no"):
+            of_element(f"${{item.{path}}}")
+
+    def test_of_another_name(self) -> None:
+        """What `as` says counts, and nothing else."""
+        assert of_element("${row.k.n}", name="row") == 1
+        with pytest.raises(ProcessingError, match="is no reference"):
+            of_element("${item}", name="row")
+
+    def test_are_no_references_elsewhere(self) -> None:
+        """Where a step is not repeated."""
+        with pytest.raises(ProcessingError, match="is no reference"):
+            resolved("${item}")
+
+    @given(JSON)
+    def test_are_never_searched_for_references(self, value: Any) -> None:
+        """Nor changed in any other way."""
+        nested = {"text": "${parameters.item} ${", "value": value}
+        assert of_element(["${item}", "${item.value}"], nested) == [nested, value]
+
+    def test_are_no_edges(self) -> None:
+        """Steps of the same name among them."""
+        assert edges(["${item.outputs.a}", "${outputs.item.value}"], "item") == {"item"}
+
+    def test_are_shown_as_they_were_written(self) -> None:
+        """Their path with them."""
+        assert [str(one) for one in tokens("${item.k.n}${item}", "item")] == [
+            "${item.k.n}",
+            "${item}",
+        ]

@@ -33,7 +33,7 @@ def test_a_cancelled_run_is_cancelled_even_if_a_step_failed() -> None:
     assert run_state(steps, cancel_requested=True) is RunState.CANCELLED
 
 
-@pytest.mark.parametrize("state", FINAL_RUN_STATES)
+@pytest.mark.parametrize("state", sorted(FINAL_RUN_STATES))
 def test_final_run_states_never_change(state: RunState) -> None:
     """There is no way out of an ended run."""
     assert RUN_TRANSITIONS[state] == frozenset()

@@ -9,7 +9,10 @@ from datamcp.processors.processor import DataProcessor, ProcessingConfig
 def test_names_and_models(runner: StepRunner) -> None:
     """Every name makes a processor and has a model that refuses unknown keys."""
     registry = runner.registry
-    assert registry.names() == ["data.validate", "file.read", "file.write", "sql.transform"]
+    assert registry.names() == [
+        *("data.validate", "document.extract", "file.read", "file.write"),
+        *("http.get", "http.post", "sql.read", "sql.transform", "sql.write"),
+    ]
     for name in registry.names():
         assert isinstance(registry.create(name), DataProcessor)
         model = registry.config_model(name)

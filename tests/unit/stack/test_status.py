@@ -21,6 +21,7 @@ from datamcp.stack.report import (
     ProcessState,
     ProcessStatus,
     QueueStatus,
+    SchedulesStatus,
     ServiceStatus,
     StackPart,
 )
@@ -332,3 +333,29 @@ def test_an_empty_installation_is_seen_whole(
     assert {"pipelines", "research", "extra"} <= set(queues)
     assert (queues["extra"].ready, queues["extra"].queued, queues["extra"].workers) == (0, 0, 0)
     assert "no beat runs: nothing that is due or was lost is sent" in status.warnings
+
+
+@pytest.mark.parametrize(
+    ("schedules", "line", "said"),
+    [
+        (None, "", False),
+        (SchedulesStatus(count=0, paused=0), "", False),
+        (
+            SchedulesStatus(count=1200, paused=3, due_in=90.0, lateness=0.012),
+            "1,200 (3 paused), next in 1 min, the last fired 0.01 s late",
+            False,
+        ),
+        (SchedulesStatus(count=2, paused=2), "2 (2 paused)", False),
+        (SchedulesStatus(count=2, paused=0, due_in=-1.0, overdue=1.0), "2, next in 0 s", False),
+        (SchedulesStatus(count=2, paused=0, due_in=-40.0, overdue=40.0), "overdue by 40 s", True),
+    ],
+)
+def test_schedules_are_told_in_a_line(
+    schedules: SchedulesStatus | None, line: str, said: bool
+) -> None:
+    """And in a warning, where beats run and one is due all the same."""
+    status = report(BEAT, schedules=schedules)
+    shown = [text for text in page(status) if text.startswith("schedules")]
+    assert [line in text for text in shown] == [True] * bool(line)
+    late = "beat runs, and yet a schedule has been due for 40 s: see its log"
+    assert told(status) == [late] * said

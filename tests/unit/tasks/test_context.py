@@ -1,11 +1,12 @@
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from datamcp.storage.artifacts import ArtifactStore
 from datamcp.storage.roots import AllowedRoots
-from datamcp.tasks.context import TaskContext
+from datamcp.tasks.context import MAX_DETAILS, TaskContext
 from datamcp.tasks.task import Task
 
 
@@ -16,10 +17,12 @@ class Caller:
         """Begin without a wish."""
         self.wants_cancel = False
         self.told: list[float | None] = []
+        self.noted: list[str | None] = []
 
-    def beat(self, progress: float | None) -> bool:
+    def beat(self, progress: float | None, details: str | None) -> bool:
         """Take a heartbeat."""
         self.told.append(progress)
+        self.noted.append(details)
         return self.wants_cancel
 
 
@@ -74,3 +77,33 @@ def test_remembers_that_it_was_cancelled(context: TaskContext, caller: Caller) -
     caller.wants_cancel = False
     context.heartbeat()
     assert context.cancelled
+
+
+def test_hands_on_details_as_json(context: TaskContext, caller: Caller) -> None:
+    """With or without a progress; what is left out stays as it was."""
+    context.heartbeat(details={"page": 3, "at": datetime(2026, 1, 1, tzinfo=UTC)})
+    context.heartbeat(0.5)
+    assert caller.noted == ['{"page":3,"at":"2026-01-01T00:00:00Z"}', None]
+    assert caller.told == [None, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ([1], "details must be a JSON object, got list"),
+        ({"all": "x" * MAX_DETAILS}, f"details have {MAX_DETAILS + 10} bytes as JSON, more than"),
+        ({"what": object()}, "Unable to serialize unknown type"),
+    ],
+)
+def test_refuses_details_that_can_t_be_kept(
+    context: TaskContext, caller: Caller, details: Any, said: str
+) -> None:
+    """They are an object of a bounded size; it is where the work stands, not the work."""
+    with pytest.raises(ValueError, match=said):
+        context.heartbeat(details=details)
+    assert caller.noted == []
+
+
+def test_the_first_attempt_finds_nothing(context: TaskContext) -> None:
+    """And needs not ask whether there is anything."""
+    assert context.last_details.get("page", 0) == 0

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamcp.tasks.retry import LONGEST, RetryPolicy, Strategy, delay_after, rest, within_bounds
+from datamcp.tasks.retry import (
+    LONGEST,
+    MOST_ATTEMPTS,
+    RetryPolicy,
+    Strategy,
+    delay_after,
+    overridden,
+    rest,
+    within_bounds,
+)
 
 policies = st.builds(
     RetryPolicy,
@@ -27,7 +36,7 @@ def test_jitter_keeps_between_half_and_the_whole(
     policy: RetryPolicy, attempt: int, chance: float
 ) -> None:
     """Only where it is asked for."""
-    seconds = rest(policy, attempt, "code", chance)
+    seconds = rest(policy, attempt, {"code"}, chance)
     if seconds is None:
         assert attempt >= policy.max_attempts
         return
@@ -58,7 +67,7 @@ def test_strategies_are_what_they_are_called(strategy: Strategy, delays: list[fl
 def test_not_every_failure_is_worth_another_attempt(attempt: int, code: str, again: bool) -> None:
     """Attempts run out; some errors are listed as worth it, some as not."""
     policy = RetryPolicy(max_attempts=3, retry_on=("a", "b"), give_up_on=("b",))
-    assert (rest(policy, attempt, code, 0) is not None) == again
+    assert (rest(policy, attempt, {code}, 0) is not None) == again
 
 
 @given(st.floats())
@@ -67,3 +76,21 @@ def test_any_number_that_is_asked_for_becomes_a_delay(seconds: float) -> None:
     kept = within_bounds(seconds)
     assert 0 <= kept <= LONGEST
     assert kept == seconds or not 0 <= seconds <= LONGEST or math.isnan(seconds)
+
+
+@given(policies, st.none() | policies, st.none() | st.integers(0, 2000))
+def test_what_is_nearer_wins(
+    base: RetryPolicy, policy: RetryPolicy | None, count: int | None
+) -> None:
+    """A policy as a whole; a number of retries changes only how often."""
+    held = overridden(base, policy, count)
+    if policy is not None:
+        assert held == policy
+        return
+    assert (
+        held.max_attempts == base.max_attempts if count is None else min(count + 1, MOST_ATTEMPTS)
+    )
+    assert held.model_copy(update={"max_attempts": 1}) == base.model_copy(
+        update={"max_attempts": 1}
+    )
+    assert RetryPolicy.model_validate_json(held.model_dump_json()) == held

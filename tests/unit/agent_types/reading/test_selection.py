@@ -88,7 +88,7 @@ def agent(tmp_path: Path) -> Iterator[ResearchAgent]:
         logger=logging.LoggerAdapter(logging.getLogger("test"), {}),
         _task=lambda: Task(task_type="research.report"),
         _workspace=lambda: ArtifactStore(str(tmp_path)).workspace("run", "a", 1),
-        _beat=lambda _: False,
+        _beat=lambda _progress, _details: False,
         _find=Path,
     )
     token = contexts.current.set(context)

@@ -27,13 +27,23 @@ def test_a_page_is_what_its_reader_sees() -> None:
     found = [(block.kind.value, block.text, block.line) for block in parse(PAGE).blocks]
     assert found == [
         ("heading", "Oil & gas", 4),
-        ("paragraph", "It rose in 2008.", 5),
+        ("paragraph", "It rose\nin 2008.", 5),
         ("item", "one", 7),
         ("item", "two more", 7),
-        ("table", "A | B\n1 | 2", 8),
+        ("table", "A | B", 8),
+        ("table", "1 | 2", 8),
         ("code", "x = 1\n  y", 9),
         ("heading", "Part", 11),
-        ("paragraph", "bare text goes on", 4),
+        ("paragraph", "bare text goes on", 11),
+    ]
+
+
+def test_lines_are_those_of_the_source() -> None:
+    """A sentence in the middle of a paragraph can be found in its line."""
+    blocks = parse("<body>\n<p>\n\n One\ntwo. <b>Three\n</b>four.</p>\n\ntext").blocks
+    assert [(block.text, block.line) for block in blocks] == [
+        ("One\ntwo. Three\nfour.", 4),
+        ("text", 8),
     ]
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamcp.agent_types.reading.sentences import spans
+from datamcp.processors.documents.sentences import spans
 
 
 def split(text: str) -> list[str]:
