@@ -1,10 +1,11 @@
 """The command line: one tree of commands, `datamcp`.
 
-`tree` puts it together; `group` tells whatever goes wrong in a line, with its exit code. `task`,
-`pipeline` and `schedule` are groups that are also commands of `celery -A datamcp`; `dead` is a part
-of `task`; `run` with `dry_run`, `pipeline_change`, `pipeline_signal`, `pipeline_backfill`,
-`pipeline_history`, `plan`, `pipeline_schema`, `watch`, `run_logs`, `run_lineage` and `run_export` are parts of
-`pipeline`, `schedule_preview` and `schedule_change` of `schedule`. `config` explains the settings,
+`tree` has all of its groups, and says where their commands are: each is imported when it is run.
+`group` tells whatever goes wrong in a line, with its exit code. `task`, `pipeline` and `schedule` are
+also groups of `celery -A datamcp`. `task` and `dead` are the commands on tasks; `pipeline`, `run` with
+`dry_run`, `pipeline_change`, `pipeline_signal`, `pipeline_backfill`, `pipeline_history`, `plan`,
+`pipeline_schema`, `watch`, `run_logs`, `run_lineage` and `run_export` those on pipelines; `schedule`,
+`schedule_preview` and `schedule_change` those on schedules. `config` explains the settings,
 `check` looks whether all is there, `services` runs processes and prepares the ledger. `up` starts
 and ends all of them, `status` and its `status_page` show how they are. `demo` shows the flows on
 real data, with `demo_run`, `demo_results` and their `tables`.

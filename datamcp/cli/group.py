@@ -1,7 +1,8 @@
 """Groups of commands, in which whatever goes wrong is told in a line, with the right exit code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import click
@@ -16,7 +17,30 @@ _WITH_PROBLEMS = (ConfigError, InvalidPipelineError, InvalidParametersError)
 
 
 class CommandGroup(click.Group):
-    """A group that tells errors on stderr: one line each, never a traceback."""
+    """A group that tells errors on stderr: one line each, never a traceback.
+
+    `elsewhere` says of further commands where they are, as `module:function` in `datamcp.cli`: a
+    command line starts at once, as it imports only what it runs.
+    """
+
+    def __init__(
+        self, *args: Any, elsewhere: Mapping[str, str] | None = None, **extra: Any
+    ) -> None:
+        """Take the commands that are elsewhere; none of their modules is imported yet."""
+        super().__init__(*args, **extra)
+        self._elsewhere = dict(elsewhere or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order of the alphabet."""
+        return sorted({*super().list_commands(ctx), *self._elsewhere})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, from its module if it is elsewhere."""
+        if cmd_name not in self._elsewhere:
+            return super().get_command(ctx, cmd_name)
+        module, _, function = self._elsewhere[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"datamcp.cli.{module}"), function)
+        return command
 
     def make_context(
         self,

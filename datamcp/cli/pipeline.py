@@ -1,4 +1,4 @@
-"""`datamcp pipeline …`: check, register, run and watch pipelines."""
+"""Commands on pipelines themselves: check, register and list them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,22 +6,10 @@ from typing import TYPE_CHECKING
 import click
 from pydantic import BaseModel
 
-from datamcp.cli.group import CommandGroup
 from datamcp.cli.installed import finder, lenient_finder
 from datamcp.cli.output import counted, json_option, print_json, show
-from datamcp.cli.pipeline_backfill import backfill
-from datamcp.cli.pipeline_change import CHANGES
-from datamcp.cli.pipeline_history import history
-from datamcp.cli.pipeline_schema import schema
-from datamcp.cli.pipeline_signal import SIGNALS
 from datamcp.cli.pipeline_tables import pipelines_table
-from datamcp.cli.plan import plan
-from datamcp.cli.run import cancel, runs, status, trigger
-from datamcp.cli.run_export import export
-from datamcp.cli.run_lineage import lineage
-from datamcp.cli.run_logs import logs
 from datamcp.cli.session import session
-from datamcp.cli.watch import watch
 from datamcp.clock import SystemClock
 from datamcp.errors import InvalidPipelineError, Problem
 from datamcp.pipelines.configurations import Finder
@@ -43,24 +31,7 @@ class Checked(BaseModel):
     valid: bool = True
 
 
-@click.group(cls=CommandGroup)
-def pipeline() -> None:
-    """Check, register, run and watch pipelines.
-
-    A pipeline is a YAML file; `register` keeps it, `trigger` starts a run of it.
-
-    \b
-    Examples:
-      datamcp pipeline validate flights.yaml
-      datamcp pipeline register flights.yaml
-      datamcp pipeline trigger flights -p month=2013_02 --wait
-      datamcp pipeline runs flights
-      datamcp pipeline watch 01987e6a-…
-      datamcp pipeline export 01987e6a-… --format html
-    """  # noqa: D301  click's mark for text that is not re-wrapped
-
-
-@pipeline.command()
+@click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option
 def validate(files: tuple[Path, ...], as_json: bool) -> None:
@@ -93,7 +64,7 @@ def validate(files: tuple[Path, ...], as_json: bool) -> None:
         click.echo(f"{item.file}: {item.pipeline_id} is valid, {counted(item.steps, 'step')}")
 
 
-@pipeline.command()
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def register(file: Path, as_json: bool) -> None:
@@ -121,7 +92,7 @@ def register(file: Path, as_json: bool) -> None:
     )
 
 
-@pipeline.command(name="list")
+@click.command(name="list")
 @json_option
 def list_pipelines(as_json: bool) -> None:
     """List the registered pipelines, each with its last run.
@@ -138,25 +109,6 @@ def list_pipelines(as_json: bool) -> None:
         print_json(found)
     else:
         show(pipelines_table(found, last, now=SystemClock().now()))
-
-
-for command in (
-    plan,
-    schema,
-    trigger,
-    status,
-    watch,
-    runs,
-    history,
-    cancel,
-    *CHANGES,
-    *SIGNALS,
-    backfill,
-    logs,
-    lineage,
-    export,
-):
-    pipeline.add_command(command)
 
 
 def _load_all(

@@ -189,6 +189,3 @@ def _new(pipelines: "SyncPipelineOrchestrator", run_id: str, goes_on: str) -> st
         f"run {goes_on} goes on from {run_id}: "
         f"{taken:,} of {counted(len(steps), 'step')} taken over"
     )
-
-
-CHANGES = (pause, resume, retry, clear, mark)

@@ -149,6 +149,3 @@ def _show(
             f"Error: run {found.run_id} was told that before; the first time counts", err=True
         )
         ctx.exit(FAILED)
-
-
-SIGNALS = (signal, approve, reject)

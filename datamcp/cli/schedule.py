@@ -1,4 +1,4 @@
-"""`datamcp schedule …`: what happens by itself, and when."""
+"""Commands on schedules: add them, list them, show one."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datamcp.cli.group import CommandGroup
 from datamcp.cli.output import console, json_option, print_json, show
 from datamcp.cli.parameters import parameter_options
-from datamcp.cli.schedule_change import CHANGES
 from datamcp.cli.schedule_options import read_given, schedule_options
-from datamcp.cli.schedule_preview import preview
 from datamcp.cli.schedule_tables import (
     ShownFiring,
     ShownSchedule,
@@ -37,28 +34,7 @@ if TYPE_CHECKING:
 _SHOWN = 5  # next times of a schedule
 
 
-@click.group(cls=CommandGroup)
-def schedule() -> None:
-    """Run tasks and pipelines by themselves, at the times of a schedule.
-
-    A beat fires them (`datamcp beat`, or `datamcp up`); any number of beats may run. A schedule goes
-    by its id or its name. Those of the configuration, of pipelines and of Celery's beat_schedule are
-    listed, too, and can be paused.
-
-    \b
-    Examples:
-      datamcp schedule preview "30 2 * * *" --timezone Europe/Berlin
-      datamcp schedule add "0 2 * * *" research.report -p topic=oil --name nightly
-      datamcp schedule add "every 15m" --pipeline flights --overlap skip
-      datamcp schedule list
-      datamcp schedule show nightly
-      datamcp schedule pause nightly --note "moving house"
-      datamcp schedule run nightly --wait
-      datamcp schedule backfill nightly --from 2030-01-01 --to 2030-02-01 --dry-run
-    """  # noqa: D301  click's mark for text that is not re-wrapped
-
-
-@schedule.command()
+@click.command()
 @click.argument("expression")
 @click.argument("task_type", required=False)
 @click.option("--pipeline", "pipeline_id", metavar="ID", help="Run this pipeline, and no task.")
@@ -121,7 +97,7 @@ def _target(task_type: str | None, pipeline_id: str | None) -> Target:
         return TaskTarget(task=Task(task_type=str(task_type)))
 
 
-@schedule.command(name="list")
+@click.command(name="list")
 @click.option(
     "--source",
     type=click.Choice([source.value for source in Source]),
@@ -149,7 +125,7 @@ def list_schedules(source: str | None, as_json: bool) -> None:
     show(schedules_table(found, width=width, now=SystemClock().now()))
 
 
-@schedule.command(name="show")
+@click.command(name="show")
 @click.argument("schedule_id", metavar="ID_OR_NAME")
 @click.option(
     "--firings",
@@ -206,7 +182,3 @@ def _with_state(runtime: "Runtime", target: Target, firing: Firing) -> ShownFiri
     except (TaskNotFoundError, RunNotFoundError):
         pass
     return ShownFiring(**dict(firing), state=state)
-
-
-for command in (preview, *CHANGES):
-    schedule.add_command(command)

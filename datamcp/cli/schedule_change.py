@@ -232,6 +232,3 @@ def remove(schedule_id: str, as_json: bool) -> None:
 
 def _show(found: Schedule, *, as_json: bool) -> None:
     print_json(found) if as_json else show(brief_fields(found, SystemClock().now()))
-
-
-CHANGES = (update, pause, resume, run, backfill, remove)

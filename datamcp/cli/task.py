@@ -1,4 +1,4 @@
-"""`datamcp task …`: enqueue tasks, and see what became of them."""
+"""Commands on tasks: enqueue them, and see what became of them."""
 
 import json
 from collections.abc import Sequence
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from click.core import ParameterSource
 
-from datamcp.cli.dead import dead
-from datamcp.cli.group import FAILED, UNREACHABLE, CommandGroup
+from datamcp.cli.group import FAILED, UNREACHABLE
 from datamcp.cli.output import console, json_option, messages, print_json, show
 from datamcp.cli.parameters import (
     Seconds,
@@ -38,23 +37,7 @@ _LOOK = 1.0  # seconds between two looks for new lines
 _STATES = [state.value for state in State]
 
 
-@click.group(cls=CommandGroup)
-def task() -> None:
-    """Enqueue tasks, and see what became of them.
-
-    A task type is an agent's capability, such as `research.report`; `datamcp check` lists them.
-
-    \b
-    Examples:
-      datamcp task enqueue bench.add -p a=1 -p b=2 --wait
-      datamcp task list --state failed
-      datamcp task history 01987e6a-…
-      datamcp task logs 01987e6a-… --follow
-      datamcp task dead
-    """  # noqa: D301  click's mark for text that is not re-wrapped
-
-
-@task.command()
+@click.command()
 @click.argument("task_type", required=False)
 @click.option(
     "--from",
@@ -177,7 +160,7 @@ def _exit_unpublished(ctx: click.Context, reason: str, what: str) -> NoReturn:
     ctx.exit(UNREACHABLE)
 
 
-@task.command()
+@click.command()
 @click.argument("task_id")
 @json_option
 def status(task_id: str, as_json: bool) -> None:
@@ -193,7 +176,7 @@ def status(task_id: str, as_json: bool) -> None:
     _show_status(found, as_json=as_json)
 
 
-@task.command(name="list")
+@click.command(name="list")
 @click.option(
     "--state",
     type=click.Choice(_STATES),
@@ -228,7 +211,7 @@ def list_tasks(
     show(tasks_table(found, width=width, now=SystemClock().now()))
 
 
-@task.command()
+@click.command()
 @click.argument("task_id")
 @json_option
 def history(task_id: str, as_json: bool) -> None:
@@ -243,7 +226,7 @@ def history(task_id: str, as_json: bool) -> None:
     print_json(events) if as_json else show(history_table(events))
 
 
-@task.command()
+@click.command()
 @click.argument("task_id")
 @click.option("--attempt", type=click.IntRange(1), metavar="N", help="Only this attempt.")
 @click.option(
@@ -291,7 +274,7 @@ def _print_lines(lines: Sequence[TaskLogLine]) -> None:
         click.echo(f"{at}  {line.attempt}  {line.level:<7}  {line.message}")
 
 
-@task.command()
+@click.command()
 @click.argument("task_id")
 @json_option
 @click.pass_context
@@ -312,9 +295,6 @@ def cancel(ctx: click.Context, task_id: str, as_json: bool) -> None:
     if not is_cancelled:
         click.echo(f"Error: task {task_id} had already ended: {found.state}", err=True)
         ctx.exit(FAILED)
-
-
-task.add_command(dead)
 
 
 def wait_and_show(

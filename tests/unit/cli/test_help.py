@@ -10,7 +10,10 @@ def commands(command: click.Command, name: str = "datamcp") -> Iterator[tuple[st
     """Yield every command of a tree with its full name."""
     yield name, command
     if isinstance(command, click.Group):
-        for inner, found in command.commands.items():
+        context = click.Context(command)
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None, inner
             yield from commands(found, f"{name} {inner}")
 
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from support.inline import calculating
 
 from datamcp.bootstrap.runtime import Runtime
-from datamcp.cli.pipeline import pipeline
 from datamcp.cli.session import Session
+from datamcp.cli.tree import pipeline
 from datamcp.pipelines.loader import parse
 from datamcp.pipelines.orchestrator import SyncPipelineOrchestrator
 from datamcp.testing import InlineRuntime, drain
