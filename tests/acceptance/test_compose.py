@@ -125,6 +125,7 @@ def composed(blank_postgresql_url: str) -> Iterator[Composed]:
         yield Composed(opened, supervisor, database_url, free_port(), free_port())
 
 
+@pytest.mark.thorough  # the Procfile, whose processes are the same, is always run
 def test_every_service_starts_works_and_ends(composed: Composed) -> None:
     """In staging: with passwords, a key, and no table until `migrate` has made them."""
     composed.start("valkey")

@@ -54,8 +54,8 @@ def follow(page: str, folder: Path, broker: RedisServer) -> None:
 def followed(
     tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer
 ) -> Iterator[Mapping[str, Future[None]]]:
-    """Have all pages followed, some more at once than there are cores: most of it is waiting."""
-    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as readers:
+    """Have all pages followed, as many at once as there are cores: much of it is waiting."""
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
         yield {
             page: readers.submit(follow, page, tmp_path_factory.mktemp("reader"), redis_server)
             for page in _PAGES
