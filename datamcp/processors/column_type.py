@@ -29,19 +29,23 @@ class ColumnType(StrEnum):
     DATE = "date"
 
 
+NUMBERS = frozenset({ColumnType.INTEGER, ColumnType.NUMBER})
+"""The types of which the engine can read the text itself, as a number."""
+
+
 def cast(text: str, column_type: ColumnType) -> str:
     """Return SQL for the value of `text`, itself SQL of type VARCHAR; null if it has none."""
     match column_type:
         case ColumnType.INTEGER:
-            number = cast(text, ColumnType.NUMBER)
-            whole = f"{number} = trunc({number}) and abs({number}) < {_EXACT}"
+            whole, number = f"try_cast({text} as bigint)", _number(text)
             return (
-                f"case when {_matches(text, _INTEGER)} then try_cast(trim({text}) as bigint) "
-                f"when {whole} then try_cast({number} as bigint) end"
+                f"case when {_is_plain(text)} then {whole} "
+                f"when {_matches(text, _INTEGER)} then try_cast(trim({text}) as bigint) "
+                f"when {_is_whole(number)} then try_cast({number} as bigint) end"
             )
         case ColumnType.NUMBER:
-            number = f"try_cast(trim({text}) as double)"
-            return f"case when {_matches(text, _NUMBER)} and isfinite({number}) then {number} end"
+            plain = f"cast(try_cast({text} as bigint) as double)"
+            return f"case when {_is_plain(text)} then {plain} else {_number(text)} end"
         case ColumnType.STRING:
             return text
         case ColumnType.BOOLEAN:
@@ -51,6 +55,30 @@ def cast(text: str, column_type: ColumnType) -> str:
             return f"case when {_matches(text, _INSTANT)} then {instant} end"
         case ColumnType.DATE:
             return f"case when {_matches(text, _DATE)} then try_cast(trim({text}) as date) end"
+
+
+def of_number(number: str, column_type: ColumnType) -> str:
+    """Return SQL for what `cast` gives, of a text that was read as `number`, SQL of type DOUBLE.
+
+    It is null also where the number alone does not tell: of an integer that is no exact number.
+    """
+    if column_type is ColumnType.INTEGER:
+        return f"case when {_is_whole(number)} then cast({number} as bigint) end"
+    return f"case when isfinite({number}) then {number} end"
+
+
+def _number(text: str) -> str:
+    number = f"try_cast(trim({text}) as double)"
+    return f"case when {_matches(text, _NUMBER)} and isfinite({number}) then {number} end"
+
+
+def _is_plain(text: str) -> str:
+    """Return SQL for: it is a whole number as it is usually written; quick, and true of most."""
+    return f"cast(try_cast({text} as bigint) as varchar) = {text}"
+
+
+def _is_whole(number: str) -> str:
+    return f"{number} = trunc({number}) and abs({number}) < {_EXACT}"
 
 
 def _matches(text: str, pattern: str) -> str:

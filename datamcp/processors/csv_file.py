@@ -11,8 +11,9 @@ import gzip
 import io
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -44,11 +45,33 @@ def read_header(path: Path, delimiter: str) -> list[str]:
     return names
 
 
+def has_underscores(path: Path) -> bool:
+    """Return whether one is in a file, after its first line: DuckDB takes `1_000` for a number."""
+    with path.open("rb") as file:
+        file.readline()
+        here = file.tell()
+        try:
+            with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+                return content.find(b"_", here) >= 0
+        except ValueError:  # it is empty
+            return False
+
+
 def select_csv(
-    path: Path, names: Sequence[str], *, delimiter: str, null_values: Sequence[str]
+    path: Path,
+    names: Sequence[str],
+    *,
+    delimiter: str,
+    null_values: Sequence[str],
+    numbers: Collection[str] = (),
 ) -> str:
-    """Return the query that reads every column as text, strictly as RFC 4180 says."""
-    columns = ", ".join(f"{identifier(name)}: 'VARCHAR'" for name in names)
+    """Return the query that reads every column as text, strictly as RFC 4180 says.
+
+    The columns `numbers` are read as DuckDB reads numbers.
+    """
+    columns = ", ".join(
+        f"{identifier(name)}: '{'DOUBLE' if name in numbers else 'VARCHAR'}'" for name in names
+    )
     nulls = ", ".join(literal(value) for value in null_values)
     return (
         f"select * from read_csv({literal(str(path))}, columns = {{{columns}}}, header = true, "

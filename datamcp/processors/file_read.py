@@ -2,15 +2,16 @@
 
 # ruff: noqa: S608  every name and text goes through identifier() and literal()
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from datamcp.errors import ProcessingError
-from datamcp.processors.column_type import ColumnType, cast
-from datamcp.processors.csv_file import check_gzip, read_header, select_csv
+from datamcp.processors.column_type import NUMBERS, ColumnType, cast, of_number
+from datamcp.processors.csv_file import check_gzip, has_underscores, read_header, select_csv
 from datamcp.processors.engine import (
     columns_of,
     copy_out,
@@ -89,9 +90,35 @@ def _read(
 ) -> int:
     """Make a table of one file, and return the file's bytes."""
     with source.at_hand() as path:
-        select = _named(connection, _selection(path, config), source, config)
-        convert(connection, path, _typed(connection, select, config), piece)
+        numbers = _readable_numbers(path, config)
+        if numbers:
+            with suppress(ProcessingError):  # what is wrong, and where, is found by way of the text
+                _convert(connection, path, source, config, piece, numbers)
+                return path.stat().st_size
+        _convert(connection, path, source, config, piece)
         return path.stat().st_size
+
+
+def _convert(
+    connection: "DuckDBPyConnection",
+    path: Path,
+    source: Source,
+    config: FileReadConfig,
+    piece: Path,
+    numbers: Collection[str] = (),
+) -> None:
+    select = _named(connection, _selection(path, config, numbers), source, config)
+    convert(connection, path, _typed(connection, select, config, numbers), piece)
+
+
+def _readable_numbers(path: Path, config: FileReadConfig) -> frozenset[str]:
+    """Return columns of numbers that DuckDB may read itself, much faster than by way of text.
+
+    None where it might take for a number what `cast` does not.
+    """
+    names = frozenset(name for name, kind in config.types.items() if kind in NUMBERS)
+    is_plain = format_of(path.name, config.format) is FileFormat.CSV and not is_gzip(path.name)
+    return names if names and is_plain and not has_underscores(path) else frozenset()
 
 
 def _named(
@@ -125,7 +152,7 @@ def _check_columns(
         raise ProcessingError(f"types: no column {', '.join(map(repr, unknown))} in {config.path}")
 
 
-def _selection(source: Path, config: FileReadConfig) -> str:
+def _selection(source: Path, config: FileReadConfig, numbers: Collection[str]) -> str:
     name = literal(str(source))
     match format_of(source.name, config.format):
         case FileFormat.CSV:
@@ -133,7 +160,11 @@ def _selection(source: Path, config: FileReadConfig) -> str:
             if is_gzip(source.name):
                 check_gzip(source)
             return select_csv(
-                source, names, delimiter=config.delimiter, null_values=config.null_values
+                source,
+                names,
+                delimiter=config.delimiter,
+                null_values=config.null_values,
+                numbers=numbers,
             )
         case FileFormat.JSONL:
             if is_gzip(source.name):
@@ -147,25 +178,27 @@ def _selection(source: Path, config: FileReadConfig) -> str:
             return f"select * from {parquet(source)}"
 
 
-def _typed(connection: "DuckDBPyConnection", select: str, config: FileReadConfig) -> str:
+def _typed(
+    connection: "DuckDBPyConnection", select: str, config: FileReadConfig, numbers: Collection[str]
+) -> str:
     if not config.types:
         return select
     names = columns_of(connection, f"({select})")
-    columns = ", ".join(_column(name, config.types.get(name)) for name in names)
+    columns = ", ".join(
+        _column(name, config.types.get(name), is_number=name in numbers) for name in names
+    )
     return f"select {columns} from (select *, row_number() over () as {_ROW} from ({select}))"
 
 
-def _column(name: str, column_type: ColumnType | None) -> str:
+def _column(name: str, column_type: ColumnType | None, *, is_number: bool) -> str:
     column = identifier(name)
     if column_type is None:
         return column
     text = f"cast({column} as varchar)"
-    value = cast(text, column_type)
+    value = of_number(column, column_type) if is_number else cast(text, column_type)
     said = f"'row ' || {_ROW} || ': {name.replace(chr(39), chr(39) * 2)}: ''' || {text} || ''' is not of type {column_type}'"
-    return (
-        f"case when {column} is not null and ({value}) is null then error({said}) "
-        f"else {value} end as {column}"
-    )
+    refused = f"case when {column} is not null then error({said}) end"
+    return f"coalesce({value}, {refused}) as {column}"
 
 
 def convert(connection: "DuckDBPyConnection", source: Path, select: str, piece: Path) -> int:

@@ -81,6 +81,43 @@ def test_given_types(runner: StepRunner) -> None:
     assert runner.rows("read") == [{"a": 1, "b": "x"}, {"a": None, "b": "y"}]
 
 
+_NUMBERS = (
+    *("0", "-0", "007", "+5", " 5 ", "5.", ".5", "5.0", "517.5", "-1e3", "1e-2", "1E+2", "0x1F"),
+    *("1_000", "1__0", "0b1", "1d", "nan", "-inf", "Infinity", "1e400", "1e-400", "-", "+", "5 5"),
+    *("9007199254740991", "9007199254740992", "9007199254740993", "9007199254740993.0"),
+    *("9223372036854775807", "9223372036854775808", "12345678901234567890", "4503599627370496.5"),
+    *("true", "\u0663", "\t5", "  ", "''", "0.1", "1e15", "1e16", "123456789.123456789"),
+)
+
+
+@pytest.mark.parametrize("kind", ["integer", "number"])
+@pytest.mark.parametrize("text", _NUMBERS)
+def test_a_number_is_the_same_whichever_way_it_is_read(
+    runner: StepRunner, text: str, kind: str
+) -> None:
+    """DuckDB reads those of a plain file itself, and those of a compressed one come as text."""
+
+    def read(name: str) -> object:
+        try:
+            runner.run("read", "file.read", path=name, types={"a": kind})
+        except ProcessingError as error:
+            return str(error).removeprefix(name)
+        return repr(runner.rows("read"))  # which tells 1 from 1.0, and 0.0 from -0.0
+
+    content = f"a,b\n12,x\n{text},y\n".encode()
+    (runner.folder / "a.csv").write_bytes(content)
+    (runner.folder / "a.csv.gz").write_bytes(gzip.compress(content))
+    assert read("a.csv") == read("a.csv.gz")
+
+
+def test_a_number_that_is_none_is_found_among_many(runner: StepRunner) -> None:
+    """Its row is told, and its text as it is in the file."""
+    rows = "".join(f"{number},x\n" for number in range(5000))
+    (runner.folder / "a.csv").write_text(f"a,b\n{rows}0x1F,y\n{rows}")
+    with pytest.raises(ProcessingError, match=r"^a\.csv: row 5001: a: '0x1F' is not of type int"):
+        runner.run("read", "file.read", path="a.csv", types={"a": "integer", "b": "string"})
+
+
 BROKEN = {
     "short": (b"a,b\n1,2\n3\n4,5\n", r"line 3: expected 2 columns, found 1"),
     "long": (b"a,b\n1,2\n3,4\n4,5,6\n", r"line 4: expected 2 columns, found 3"),
