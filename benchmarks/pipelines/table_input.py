@@ -16,6 +16,12 @@ NULLS = ("", "NA")
 SQL = "select carrier, count(*) flights, avg(dep_delay) delay from {table} group by 1 order by 1"
 """The aggregate; `{table}` is the table of all rows."""
 
+INTEGERS = frozenset(
+    "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay flight "
+    "air_time distance hour minute".split()
+)
+"""The columns of whole numbers; all others are text."""
+
 Row = tuple[str, int, float]
 """A carrier, its flights, and their mean delay in minutes."""
 
@@ -58,7 +64,7 @@ def make_input(folder: Path, name: str, size: int) -> Input:
         file.write(head + b"\n")
         for _ in range(times):
             file.write(body)
-    columns = tuple(head.decode().split(","))
+    columns = tuple(head.decode().rstrip("\r").split(","))
     return Input(path, columns, body.count(b"\n") * times, _aggregate(columns, body, times))
 
 

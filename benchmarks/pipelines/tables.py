@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from benchmarks.datamcp_stack import DatamcpHost
-from benchmarks.pipelines.table_input import NULLS, SQL, Input, Row
+from benchmarks.pipelines.table_input import INTEGERS, NULLS, SQL, Input, Row
 from benchmarks.rival import PATIENCE, Host, Ledger, Pool
 from benchmarks.servers import Servers
 from benchmarks.tally import WrongResultError
@@ -94,7 +94,7 @@ class DuckAlone:
 
         table = self.host.folder / f"{uuid4().hex}.parquet"
         types = ", ".join(
-            f"'{name}': '{'DOUBLE' if name == 'dep_delay' else 'VARCHAR'}'" for name in one.columns
+            f"'{name}': '{'BIGINT' if name in INTEGERS else 'VARCHAR'}'" for name in one.columns
         )
         nulls = ", ".join(f"'{value}'" for value in NULLS)
         read = f"read_csv('{one.path}', columns = {{{types}}}, header = true, nullstr = [{nulls}])"
@@ -186,7 +186,7 @@ TABLES = PipelineDefinition(
             configuration={
                 "path": "${parameters.path}",
                 "null_values": list(NULLS),
-                "types": {"dep_delay": "number"},
+                "types": dict.fromkeys(sorted(INTEGERS), "integer"),
             },
         ),
         TaskDefinition(
