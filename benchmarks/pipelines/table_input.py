@@ -17,8 +17,22 @@ SQL = "select carrier, count(*) flights, avg(dep_delay) delay from {table} group
 """The aggregate; `{table}` is the table of all rows."""
 
 INTEGERS = frozenset(
-    "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay flight "
-    "air_time distance hour minute".split()
+    [
+        "year",
+        "month",
+        "day",
+        "dep_time",
+        "sched_dep_time",
+        "dep_delay",
+        "arr_time",
+        "sched_arr_time",
+        "arr_delay",
+        "flight",
+        "air_time",
+        "distance",
+        "hour",
+        "minute",
+    ]
 )
 """The columns of whole numbers; all others are text."""
 

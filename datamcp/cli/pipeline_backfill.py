@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import BaseModel
+from rich.progress import track
 from rich.table import Table
 
 from datamcp.cli.group import FAILED
@@ -14,6 +15,7 @@ from datamcp.cli.output import (
     counted,
     json_option,
     list_table,
+    messages,
     print_json,
     show,
     state_text,
@@ -28,7 +30,7 @@ from datamcp.cli.parameters import (
 from datamcp.cli.run import typed
 from datamcp.cli.session import session
 from datamcp.clock import SystemClock
-from datamcp.errors import ResultTimeoutError, RunNotFoundError
+from datamcp.errors import ResultTimeoutError
 from datamcp.pipelines.definition import PipelineDefinition
 from datamcp.pipelines.intervals import Interval, between
 from datamcp.pipelines.status import RunState
@@ -37,6 +39,9 @@ from datamcp.scheduling.when import read_zone
 
 if TYPE_CHECKING:
     from datamcp.pipelines.orchestrator import SyncPipelineOrchestrator
+
+
+_AT_ONCE = 100  # runs that are started between two looks at how far it is
 
 
 class BackfilledRun(BaseModel):
@@ -113,14 +118,14 @@ def backfill(
         spec = _spec(definition, every, timezone)
         values = read_document(document) | typed(definition, read_pairs(pairs))
         intervals = between(start, end, spec)
-        runs = [_before(pipelines, pipeline_id, one, values) for one in intervals]
+        runs = _before(pipelines, pipeline_id, intervals, values)
         if dry_run:
             pipelines.dry_run(pipeline_id, values)  # refuses parameters that are wrong
         else:
-            pipelines.backfill(pipeline_id, intervals, values)
+            _start(pipelines, pipeline_id, intervals, values)
             if wait or timeout is not None:
                 _wait(pipelines, runs, timeout)
-            runs = [_after(pipelines, run) for run in runs]
+            runs = _after(pipelines, runs)
     if as_json:
         print_json(runs)
     else:
@@ -157,24 +162,41 @@ def _spec(definition: PipelineDefinition, every: str | None, timezone: str | Non
 def _before(
     pipelines: "SyncPipelineOrchestrator",
     pipeline_id: str,
-    interval: Interval,
+    intervals: Sequence[Interval],
     values: Mapping[str, Any],
-) -> BackfilledRun:
-    run = BackfilledRun(
-        interval_start=interval.start,
-        interval_end=interval.end,
-        run_id=interval.run_id(pipeline_id, values),
-        is_new=True,
-    )
-    try:
-        state = pipelines.monitor_execution(run.run_id).state
-    except RunNotFoundError:
-        return run
-    return run.model_copy(update={"is_new": False, "state": state})
+) -> list[BackfilledRun]:
+    """Return the runs of intervals; those that are there already with their states."""
+    ids = [interval.run_id(pipeline_id, values) for interval in intervals]
+    known = pipelines.run_states(ids)
+    return [
+        BackfilledRun(
+            interval_start=interval.start,
+            interval_end=interval.end,
+            run_id=run_id,
+            is_new=run_id not in known,
+            state=known.get(run_id),
+        )
+        for interval, run_id in zip(intervals, ids, strict=True)
+    ]
 
 
-def _after(pipelines: "SyncPipelineOrchestrator", run: BackfilledRun) -> BackfilledRun:
-    return run.model_copy(update={"state": pipelines.monitor_execution(run.run_id).state})
+def _start(
+    pipelines: "SyncPipelineOrchestrator",
+    pipeline_id: str,
+    intervals: Sequence[Interval],
+    values: Mapping[str, Any],
+) -> None:
+    """Start a run for each interval; on a terminal, show how far that is."""
+    firsts = range(0, len(intervals), _AT_ONCE)
+    for first in track(firsts, "starting runs", console=messages(), transient=True):
+        pipelines.backfill(pipeline_id, intervals[first : first + _AT_ONCE], values)
+
+
+def _after(
+    pipelines: "SyncPipelineOrchestrator", runs: Sequence[BackfilledRun]
+) -> list[BackfilledRun]:
+    states = pipelines.run_states([run.run_id for run in runs])
+    return [run.model_copy(update={"state": states[run.run_id]}) for run in runs]
 
 
 def _wait(

@@ -48,6 +48,8 @@ from datamcp.tasks.states import FINAL, State
 from datamcp.tasks.tables import attempts, tasks
 from datamcp.types import step_task_id
 
+_ASKED = 1000  # runs that one statement asks for
+
 _PRUNED_RUNS = 2000  # of one call
 _PRUNED_TOGETHER = 500  # rows of one transaction: others wait for no longer than that takes
 _ADMISSIONS = 0x72756E73  # likewise: of those who count and admit runs
@@ -324,20 +326,37 @@ class PipelineLedger:
         self, *, pipeline_id: str | None = None, state: RunState | None = None, limit: int = 20
     ) -> Sequence[Row[Any]]:
         """Return runs, the newest first, each with its counts of steps: all, and ended."""
+        newest = (runs.c.created_at.desc(), runs.c.run_id.desc())
+        wanted = select(runs.c.run_id).order_by(*newest).limit(limit)
+        if pipeline_id is not None:
+            wanted = wanted.where(runs.c.pipeline_id == pipeline_id)
+        if state is not None:
+            wanted = wanted.where(runs.c.state == state)
+        shown = wanted.subquery()
         ended = func.sum(case((tasks.c.state.in_(FINAL), 1), else_=0))
-        counts = select(tasks.c.run_id, func.count().label("steps"), ended.label("ended"))
-        counted = counts.where(tasks.c.run_id.is_not(None)).group_by(tasks.c.run_id).subquery()
+        counted = (
+            select(tasks.c.run_id, func.count().label("steps"), ended.label("ended"))
+            .join(shown, shown.c.run_id == tasks.c.run_id)
+            .group_by(tasks.c.run_id)
+            .subquery()
+        )
         statement = (
             select(runs, counted.c.steps, counted.c.ended)
             .join(counted, counted.c.run_id == runs.c.run_id)
-            .order_by(runs.c.created_at.desc(), runs.c.run_id.desc())
+            .order_by(*newest)
         )
-        if pipeline_id is not None:
-            statement = statement.where(runs.c.pipeline_id == pipeline_id)
-        if state is not None:
-            statement = statement.where(runs.c.state == state)
         with self.database.autocommit() as connection:
-            return connection.execute(statement.limit(limit)).all()
+            return connection.execute(statement).all()
+
+    def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
+        """Return the states of those of some runs that there are."""
+        found: dict[str, RunState] = {}
+        with self.database.autocommit() as connection:
+            for first in range(0, len(run_ids), _ASKED):
+                some = run_ids[first : first + _ASKED]
+                statement = select(runs.c.run_id, runs.c.state).where(runs.c.run_id.in_(some))
+                found |= {row.run_id: RunState(row.state) for row in connection.execute(statement)}
+        return found
 
     def steps(self, run_id: str) -> Sequence[Row[Any]]:
         """Return the whole rows of a run's steps, in any order."""

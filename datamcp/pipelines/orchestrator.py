@@ -213,6 +213,10 @@ class SyncPipelineOrchestrator:
 
     # What is known of runs.
 
+    def run_states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
+        """Return the states of those of some runs that there are."""
+        return self._ledger.states(run_ids)
+
     def monitor_execution(self, run_id: str) -> PipelineStatus:
         """Return how far a run is, with all its steps; raises RunNotFoundError."""
         row = self._ledger.run(run_id)
@@ -353,6 +357,10 @@ class PipelineOrchestrator:
         """Start a run for each interval of data, and return their ids."""
         return await self._in_thread(self.sync.backfill, pipeline_id, intervals, parameters)
 
+    async def run_states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
+        """Return the states of those of some runs that there are."""
+        return await self._in_thread(self.sync.run_states, run_ids)
+
     async def list_runs(
         self, *, pipeline_id: str | None = None, state: RunState | None = None, limit: int = 20
     ) -> list[PipelineStatus]:
@@ -366,8 +374,8 @@ class PipelineOrchestrator:
 
 def finished_runs(ledger: PipelineLedger, run_ids: Sequence[str]) -> dict[str, RunState]:
     """Return the states of those of some runs that have ended."""
-    rows = [row for run_id in run_ids if (row := ledger.run(run_id)) is not None]
-    return {row.run_id: RunState(row.state) for row in rows if row.state in FINAL_RUN_STATES}
+    states = ledger.states(run_ids)
+    return {run_id: state for run_id, state in states.items() if state in FINAL_RUN_STATES}
 
 
 def run_status(row: Row[Any], progress: float, steps: dict[str, StepStatus]) -> PipelineStatus:
