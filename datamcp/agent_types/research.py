@@ -209,7 +209,7 @@ class ResearchAgent(BaseAgent):
         with self.context.workspace.publish(REPORT) as path:
             path.write_text(text, encoding="utf-8")
         written = self.context.workspace.path_of(REPORT)
-        return Output(path=str(written), bytes_out=len(text.encode()))
+        return Output(path=written, bytes_out=len(text.encode()))
 
 
 def _check_one(**given: object) -> None:

@@ -194,12 +194,12 @@ class TradingAgent(BaseAgent):
 
     def _with_table(self, result: Result, name: str, write: Callable[[Path], int]) -> Output:
         """Have a table written, and return the result together with it."""
-        with self.context.workspace.publish(name) as part:
+        workspace = self.context.workspace
+        with workspace.publish(name) as part:
             records = write(part)
-        path = self.context.workspace.path_of(name)
         return Output(
-            path=str(path),
+            path=workspace.path_of(name),
             value=result.model_dump(mode="json"),
             records_out=records,
-            bytes_out=path.stat().st_size,
+            bytes_out=workspace.size_of(name),
         )

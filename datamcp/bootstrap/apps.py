@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 from celery import _state, signals
 
+from datamcp.bootstrap.apart import require_artifacts
 from datamcp.bootstrap.beat import look_after_beat
 from datamcp.bootstrap.presence import ALL, report_beat, report_worker
 from datamcp.bootstrap.runtime import Runtime, build
@@ -162,6 +163,7 @@ def _prepare_worker(instance: Any = None, **_fields: Any) -> None:
     with _refusing():
         app.require_broker()
         runtime.require_ledger()
+        require_artifacts(runtime.artifacts)
         kinds = [kind for pool in pools for kind in runtime.types.served_by(pool)]
         for kind in kinds:
             app.task_of(kind.name)

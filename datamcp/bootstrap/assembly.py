@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
+from pathlib import Path
 
 from billiard.common import terminate_handler_fired
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -11,6 +12,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from datamcp.agents.celery_tasks import CeleryTasks
 from datamcp.agents.manager import AgentManager
 from datamcp.agents.registry import AgentTypes
+from datamcp.bootstrap.apart import Cleaner
 from datamcp.bootstrap.schedules import make_store
 from datamcp.bootstrap.surroundings import Surroundings
 from datamcp.bootstrap.types import InstalledTypes, has_capability
@@ -62,8 +64,8 @@ from datamcp.scheduling.scheduler import SyncTaskScheduler, TaskScheduler
 from datamcp.scheduling.schedules import Schedules
 from datamcp.scheduling.start import Starters, TaskStarter
 from datamcp.scheduling.store import ScheduleStore
-from datamcp.storage.artifacts import ArtifactStore
 from datamcp.storage.roots import AllowedRoots
+from datamcp.storage.store import Artifacts, open_artifacts
 from datamcp.tasks.ageing import Ageing
 from datamcp.tasks.alarm import alarm
 from datamcp.tasks.answer import BackendAnswers
@@ -125,9 +127,10 @@ class Assembly:
         return Database(str(self._config.storage.database_url))
 
     @cached_property
-    def artifacts(self) -> ArtifactStore:
+    def artifacts(self) -> Artifacts:
         """Where files go that are results."""
-        return ArtifactStore(str(self._config.storage.artifacts_url))
+        scratch = Path(self._config.system.state_dir) / "scratch"
+        return open_artifacts(str(self._config.storage.artifacts_url), scratch)
 
     @cached_property
     def roots(self) -> AllowedRoots:
@@ -257,9 +260,20 @@ class Assembly:
         return [
             partial(self.log_ledger.prune, logs_kept),
             partial(old_tasks.prune, kept),
-            OldRuns(self.pipeline_ledger, self.artifacts, kept, SystemClock()).prune,
+            self.old_runs.prune,
             partial(self.schedule_store.prune, kept),
         ]
+
+    @cached_property
+    def old_runs(self) -> OldRuns:
+        """Who removes runs, and their files."""
+        return OldRuns(
+            self.pipeline_ledger,
+            self.artifacts,
+            float(self._config.scheduler.task_retention),
+            SystemClock(),
+            leave_files_to=Cleaner(SystemClock()).start if self.artifacts.is_remote else None,
+        )
 
     # A task's life.
 

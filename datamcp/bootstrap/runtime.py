@@ -14,13 +14,14 @@ from datamcp.config.system import Environment
 from datamcp.infra import migrate
 from datamcp.infra.database import Database
 from datamcp.pipelines.exporter import RunExporter
+from datamcp.pipelines.old_runs import OldRuns
 from datamcp.pipelines.orchestrator import PipelineOrchestrator
 from datamcp.presence.ledger import PresenceLedger
 from datamcp.scheduling.fire import Firer
 from datamcp.scheduling.scheduler import TaskScheduler
 from datamcp.scheduling.schedules import Schedules
 from datamcp.scheduling.start import Starters
-from datamcp.storage.artifacts import ArtifactStore
+from datamcp.storage.store import Artifacts
 from datamcp.tasks.celery_app import LedgerCelery
 from datamcp.tasks.execute import Executor
 from datamcp.tasks.ledger import TaskLedger
@@ -40,7 +41,7 @@ class Runtime:
     app: LedgerCelery
     database: Database
     types: InstalledTypes
-    artifacts: ArtifactStore
+    artifacts: Artifacts
     tasks: Tasks
     agents: AgentManager
     pipelines: PipelineOrchestrator
@@ -53,6 +54,7 @@ class Runtime:
     settler: Settler
     reconciler: Reconciler
     rounds: Rounds
+    old_runs: OldRuns
     ledger: TaskLedger
     depths: Depths
     presence: PresenceLedger
@@ -116,6 +118,7 @@ def build(config: GlobalConfig, *, surroundings: Surroundings | None = None) -> 
         settler=parts.settler,
         reconciler=parts.reconciler,
         rounds=parts.rounds,
+        old_runs=parts.old_runs,
         ledger=parts.ledger,
         depths=outside.depths,
         presence=parts.presence,
@@ -128,5 +131,6 @@ def build(config: GlobalConfig, *, surroundings: Surroundings | None = None) -> 
             parts.schedule_store.close,
             parts.app.close,
             parts.database.close,
+            parts.artifacts.close,
         ),
     )

@@ -18,7 +18,7 @@ from datamcp.cli.session import session
 from datamcp.config.redaction import redact_url
 from datamcp.config.settings import GlobalConfig
 from datamcp.errors import DatamcpError
-from datamcp.storage.remote import EXTRA
+from datamcp.storage.filesystem import EXTRA
 
 if TYPE_CHECKING:
     from datamcp.bootstrap.runtime import Runtime
@@ -72,6 +72,7 @@ def _findings() -> Iterator[Finding]:
             yield _error("processors", str(problem))
         yield from _schedules(runtime)
         yield from _server("database", partial(_database, runtime), partial(_unsafe_sql, runtime))
+        yield _try("artifacts", runtime.artifacts.probe)
         broker = partial(_try, "broker", partial(_broker, runtime))
         yield from _server("broker", broker, partial(_unsafe_broker, runtime))
 

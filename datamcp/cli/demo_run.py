@@ -20,6 +20,7 @@ from datamcp.stack.life import Died
 from datamcp.stack.losses import Losses
 from datamcp.stack.record import write
 from datamcp.stack.stack import Stack
+from datamcp.storage.remote import is_remote
 from datamcp.tasks.ledger import Death
 from datamcp.tasks.states import FINAL
 
@@ -92,7 +93,7 @@ class DemoRun:
         for name, step in (("report", "report"), ("table", "save")):
             if step in status.tasks:
                 self._line(name, _near(status.tasks[step].output))
-        self._line("files", _near(self._runtime.artifacts.run_folder(status.run_id)))
+        self._line("files", _near(self._runtime.artifacts.place_of(status.run_id)))
         self._line("history", self._command(f"pipeline status {status.run_id}"))
         self._line("", self._command(f"task list --run {status.run_id}"))
 
@@ -149,5 +150,7 @@ class DemoRun:
 
 def _near(path: object) -> str:
     """Return a path as seen from the current folder."""
+    if is_remote(str(path)):
+        return str(path)
     full, here = Path(str(path)), Path.cwd()
     return str(full.relative_to(here) if full.is_relative_to(here) else full)

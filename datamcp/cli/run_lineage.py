@@ -1,11 +1,13 @@
 """`datamcp pipeline lineage`: which step of a run wrote what, and from what."""
 
+from functools import partial
+
 import click
 from rich.table import Table
 
 from datamcp.cli.output import json_option, print_json, show
 from datamcp.cli.session import session
-from datamcp.pipelines.lineage import StepLineage, columns_of, lineage_of
+from datamcp.pipelines.lineage import StepLineage, columns_in, lineage_of
 
 _SHOWN = 6  # columns that a row of the table names
 
@@ -25,7 +27,7 @@ def lineage(run_id: str, as_json: bool) -> None:
         pipelines = runtime.pipelines.sync
         status = pipelines.monitor_execution(run_id)
         definition = pipelines.definition_of(run_id)
-    found = lineage_of(status, definition, columns_of)
+        found = lineage_of(status, definition, partial(columns_in, runtime.artifacts))
     if as_json:
         print_json(found)
     elif found:

@@ -1,15 +1,16 @@
-"""An entry of `storage.allowed_roots`: a folder of this machine, or what remote addresses begin with."""
+"""Folders of this machine, or what remote addresses begin with: allowed roots, and the artifacts'."""
 
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import PlainSerializer, PlainValidator, TypeAdapter
+from pydantic import AfterValidator, PlainSerializer, PlainValidator, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from datamcp.config.url import Url, scheme_of
 
 _LOCAL = frozenset({"file", "local"})
+_OF_ONE_PROCESS = frozenset({"memory"})
 
 
 def fault_of_remote(url: str) -> str:
@@ -36,6 +37,10 @@ def _parsed(value: Any) -> Url | Path:
         raise PydanticCustomError("root", "must be a path, or a URL such as s3://bucket/in/")
     if isinstance(value, Path) or not scheme_of(value):
         return Path(value)
+    return _remote(value)
+
+
+def _remote(value: str) -> Url:
     url: Url = TypeAdapter(Url).validate_python(value)
     fault = "may not hold a password" if url.has_password else fault_of_remote(url)
     if fault or {"*", "?", "["} & set(url):
@@ -45,9 +50,23 @@ def _parsed(value: Any) -> Url | Path:
     return url
 
 
+def _store(value: str) -> str:
+    scheme = scheme_of(value)
+    if scheme in _OF_ONE_PROCESS:
+        raise PydanticCustomError(
+            "root",
+            "{scheme}:// is a store of one process alone, and steps run in several; name a folder",
+            {"scheme": scheme},
+        )
+    return _remote(value) if scheme not in {"", "file"} else value
+
+
 Root = Annotated[
     Url | Path,
     PlainValidator(_parsed, json_schema_input_type=str),
     PlainSerializer(str, return_type=str, when_used="json"),
 ]
 """A folder's path, or the beginning of URLs, such as `s3://bucket/in/`."""
+
+ArtifactsUrl = Annotated[str, AfterValidator(_store)]
+"""The root of the artifacts: a folder's path or `file://` URL, or a URL that all workers reach."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from datamcp.config.root import Root
+from datamcp.config.root import ArtifactsUrl, Root
 from datamcp.config.section import Seconds, Section
 from datamcp.config.size import Size
 from datamcp.config.url import CacheUrl, DatabaseUrl, Url
@@ -60,11 +60,12 @@ class MemoryConfig(Section):
     max_memory_size: Size = Field(
         default=Size("10GB"), description="Space that all memories together may take."
     )
-    artifacts_url: str | None = Field(
+    artifacts_url: ArtifactsUrl | None = Field(
         default=None,
         min_length=1,
-        description="Folder or URL of the data that steps hand on. "
-        "Unset: `artifacts` in `system.state_dir`.",
+        description="Folder of the data that steps hand on, or a URL such as `s3://bucket/runs` "
+        "(needs `datamcp[remote]`, and fsspec's package for its kind), of this installation "
+        "alone. Unset: `artifacts` in `system.state_dir`.",
     )
     allowed_roots: tuple[Root, ...] = Field(
         default=(),

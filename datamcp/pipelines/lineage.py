@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +13,7 @@ from datamcp.pipelines.export import edges_of
 from datamcp.pipelines.instances import parent_of
 from datamcp.pipelines.status import PipelineStatus
 from datamcp.processors.engine import columns_of_file
+from datamcp.storage.store import Artifacts
 
 Columns = Callable[[str], dict[str, str] | None]
 """Returns the names and types of the columns of a file, None if it is gone, or no table."""
@@ -61,15 +63,20 @@ def lineage_of(
     ]
 
 
-def columns_of(path: str) -> dict[str, str] | None:
-    """Return the columns of a Parquet file of this machine; None if it is none, or gone."""
-    place = Path(path)
-    if place.suffix != ".parquet" or not place.is_file():
+def columns_in(artifacts: Artifacts, path: str) -> dict[str, str] | None:
+    """Return the columns of a Parquet file here or in the artifact store; None if it is none, or gone.
+
+    Raises BackendUnavailable if the store does not answer.
+    """
+    if not path.endswith(".parquet"):
         return None
-    try:
-        return columns_of_file(place)
-    except ProcessingError:  # it was removed, or is no Parquet after all
-        return None
+    with TemporaryDirectory(prefix="datamcp-") as folder:
+        try:
+            is_in_store = artifacts.holds(path)
+            place = artifacts.fetch_footer(path, Path(folder)) if is_in_store else Path(path)
+            return columns_of_file(place) if place.is_file() else None
+        except ProcessingError:  # it was removed, or is no Parquet after all
+            return None
 
 
 def _read(definition: PipelineDefinition) -> Mapping[str, tuple[str, ...]]:

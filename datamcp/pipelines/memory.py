@@ -149,4 +149,5 @@ def cache_key(
 
 
 def _is_there(path: str | None) -> bool:
+    # To ask a remote store would hold up the transaction; its files go when their run does.
     return path is None or "://" in path or Path(path).exists()

@@ -1,10 +1,11 @@
 """Removes runs that are kept too long, with their steps, their files, and what they left to others."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from datamcp.clock import Clock
 from datamcp.pipelines.ledger import PipelineLedger
-from datamcp.storage.artifacts import ArtifactStore
+from datamcp.storage.store import Artifacts
 
 _ORPHANED = timedelta(days=1)  # after which files are nobody's whose run is not in the ledger
 
@@ -15,15 +16,21 @@ class OldRuns:
     def __init__(
         self,
         ledger: PipelineLedger,
-        artifacts: ArtifactStore,
+        artifacts: Artifacts,
         age: float,
         clock: Clock,
+        *,
+        leave_files_to: Callable[[], None] | None = None,
     ) -> None:
-        """Take where runs are kept, and for how many seconds after their end."""
+        """Take where runs are kept, and for how many seconds after their end.
+
+        `leave_files_to` has `clean` called elsewhere, where files are too far away to wait for.
+        """
         self._ledger = ledger
         self._artifacts = artifacts
         self._age = age
         self._clock = clock
+        self._leave_files_to = leave_files_to
 
     def prune(self, limit: int) -> int:
         """Remove some runs; return how many rows these were.
@@ -31,11 +38,25 @@ class OldRuns:
         First the rows go, in one transaction with what refers to the files; then the files. Files
         that a crash has left behind are removed a day later.
         """
+        if self._leave_files_to is not None:
+            removed = self._ledger.prune(self._age, limit)
+            self._leave_files_to()
+            return removed
         removed = self._ledger.prune(self._age, limit, self._forget)
-        for run_id in self._artifacts.runs_untouched_since(self._clock.now() - _ORPHANED):
-            if self._ledger.run(run_id) is None:
-                self._artifacts.remove(run_id)
+        self.clean()
         return removed
+
+    def clean(self) -> None:
+        """Remove files whose run is not in the ledger, and that are a day old.
+
+        BackendUnavailable if the store does not answer.
+        """
+        before = self._clock.now() - _ORPHANED
+        for run_id in self._artifacts.orphans(before, self._is_kept):
+            self._artifacts.remove(run_id)
+
+    def _is_kept(self, run_id: str) -> bool:
+        return self._ledger.run(run_id) is not None
 
     def _forget(self, run_ids: list[str]) -> None:
         for run_id in run_ids:

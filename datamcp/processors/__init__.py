@@ -6,6 +6,8 @@ those of installed packages (`plugins`). One module holds each: `file_read` (`fi
 (`document.extract`), `data_validate` (`data.validate`), `sql_transform` (`sql.transform`),
 `file_write` (`file.write`), `sql_write` (`sql.write`).
 
+`at_hand` has the files of what a step receives on this machine, wherever they are kept.
+
 All stand on `table_processor`, what they share, and `engine`, DuckDB behind locks. `file_sources`
 are the files that a path means; `file_format`, formats by name; `csv_file`, reading CSV strictly;
 `file_fault`, what is wrong with a file; `column_type`, text as typed values; `rules`, what makes a row

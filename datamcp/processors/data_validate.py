@@ -199,9 +199,9 @@ def _is_too_many(found: _Found, limit: float | None) -> bool:
 def _result(found: _Found, source: Path, workspace: Workspace, *, warning: str) -> ProcessingResult:
     value = {
         "records_rejected": found.rejected,
-        "rejects": str(workspace.path_of(REJECTS)),
+        "rejects": workspace.path_of(REJECTS),
     }
-    table = table_output(workspace.path_of(TABLE), found.records - found.rejected)
+    table = table_output(workspace, found.records - found.rejected)
     return ProcessingResult(
         output=table.model_copy(update={"value": value}),
         records_in=found.records,

@@ -60,9 +60,9 @@ class DocumentExtract(TableProcessor[DocumentExtractConfig]):
 
     def run(self, inputs: Inputs, config: DocumentExtractConfig) -> ProcessingResult:
         """Read all documents; ProcessingError names the first one that can't be, unless skipped."""
-        root, is_wanted = self._place(config.path)
         count = _Count()
         with inputs.workspace.scratch() as scratch:
+            root, is_wanted = self._place(config.path, scratch / "copies")
             rows = scratch / "rows"
             with rows.open("w", encoding="utf-8", errors="replace") as file:
                 writer = RowWriter(file)
@@ -75,7 +75,7 @@ class DocumentExtract(TableProcessor[DocumentExtractConfig]):
                 self.engine(inputs, files=[rows, part]) as connection,
             ):
                 records = write_table(connection, rows, part, COLUMNS)
-        output = table_output(inputs.workspace.path_of(TABLE), records)
+        output = table_output(inputs.workspace, records)
         return ProcessingResult(
             output=output,
             records_in=count.documents + count.skipped,
@@ -86,12 +86,12 @@ class DocumentExtract(TableProcessor[DocumentExtractConfig]):
             warnings=_shortened(count.warnings),
         )
 
-    def _place(self, path: str) -> tuple[Path, Callable[[str], bool]]:
+    def _place(self, path: str, copies: Path) -> tuple[Path, Callable[[str], bool]]:
         """Return the file or folder to read, and which files below it are meant."""
         if not is_pattern(path):
-            return self._roots.find(path), lambda _: True
+            return self._roots.at_hand(path, copies), lambda _: True
         folder, pattern = divided(path)
-        root = self._roots.find(folder)
+        root = self._roots.at_hand(folder, copies)
         if not root.is_dir():
             raise ProcessingError(
                 f"{folder!r} is no folder, and {path!r} a pattern for files in it"

@@ -75,7 +75,7 @@ class FileRead(TableProcessor[FileReadConfig]):
                 if not is_one:
                     copy_out(connection, f"select * from {parquets(pieces)}", part)
                 records = count_records(connection, part)
-        output = table_output(workspace.path_of(TABLE), records)
+        output = table_output(workspace, records)
         return ProcessingResult(
             output=output,
             records_in=records,

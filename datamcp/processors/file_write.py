@@ -73,7 +73,7 @@ def _place(
     if "://" in path or Path(path).is_absolute():
         final = roots.destination(path)
         return str(final), written_whole(final)
-    return str(workspace.path_of(path)), workspace.publish(path)
+    return workspace.path_of(path), workspace.publish(path)
 
 
 @contextmanager

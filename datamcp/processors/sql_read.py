@@ -100,7 +100,7 @@ class SqlRead(TableProcessor[SqlReadConfig]):
             bytes_in = lines.stat().st_size
             with self.engine(inputs, files=[lines, part]) as connection:
                 records = copy_out(connection, found.select, part)
-        output = table_output(workspace.path_of(TABLE), records)
+        output = table_output(workspace, records)
         return ProcessingResult(
             output=output,
             records_in=records,

@@ -50,7 +50,7 @@ class SqlTransform(TableProcessor[SqlTransformConfig]):
             records_in = sum(count_records(connection, path) for path in tables.values())
             _name_tables(connection, tables)
             records = copy_out(connection, config.sql.strip().rstrip(";"), part)
-        output = table_output(inputs.workspace.path_of(TABLE), records)
+        output = table_output(inputs.workspace, records)
         return ProcessingResult(
             output=output,
             records_in=records_in,

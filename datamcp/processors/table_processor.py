@@ -22,6 +22,7 @@ from datamcp.processors.processor import (
     ValidationResult,
     require_valid,
 )
+from datamcp.storage.artifacts import Workspace
 from datamcp.storage.location import local_path
 from datamcp.storage.roots import AllowedRoots
 
@@ -146,9 +147,10 @@ def only_table(inputs: Inputs, name: str) -> Path:
     return table_path(step_id, output)
 
 
-def table_output(path: Path, records: int) -> Output:
-    """Return the output that refers to the table at `path`."""
-    return Output(path=str(path), records_out=records, bytes_out=path.stat().st_size)
+def table_output(workspace: Workspace, records: int) -> Output:
+    """Return the output that refers to the table that was published to a workspace."""
+    path, size = workspace.path_of(TABLE), workspace.size_of(TABLE)
+    return Output(path=path, records_out=records, bytes_out=size)
 
 
 def _peak_memory() -> int:

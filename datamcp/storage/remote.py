@@ -1,23 +1,14 @@
-"""Files behind URLs: object stores and whatever else fsspec knows, below the allowed prefixes.
+"""Files behind URLs: object stores and whatever else fsspec knows, below the allowed prefixes."""
 
-fsspec is an extra, and so is its package for each kind of storage; both are imported when a step
-first touches such a file. Credentials are the business of that package, which finds them where its
-documentation says; no URL holds any.
-"""
-
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 from datamcp.config.redaction import redact_url
 from datamcp.config.root import fault_of_remote
 from datamcp.config.url import scheme_of
-from datamcp.errors import BackendUnavailable, ConfigError, ProcessingError
-from datamcp.storage.wildcards import is_pattern, limited, shown, split_pattern
-from datamcp.types import new_token
-
-EXTRA = "pip install 'datamcp[remote]'"
+from datamcp.errors import ProcessingError
+from datamcp.storage.filesystem import open_storage, put_whole, reaching
+from datamcp.storage.wildcards import MOST_FILES, is_pattern, limited, shown, split_pattern
 
 
 def is_remote(location: str) -> bool:
@@ -25,25 +16,39 @@ def is_remote(location: str) -> bool:
     return scheme_of(location) not in {"", "file"}
 
 
+def plain(url: str) -> str:
+    """Return a URL with its scheme in lower case, and without a slash at its end."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme.lower()}://{rest.removesuffix('/')}"
+
+
+def is_below(url: str, root: str) -> bool:
+    """Tell whether a URL names a place below another one, in whatever spelling."""
+    return not fault_of_remote(url) and plain(url).startswith(f"{plain(root)}/")
+
+
 class RemoteFiles:
     """Reads and writes files whose URL begins with an entry of `storage.allowed_roots`."""
 
-    def __init__(self, roots: Iterable[str]) -> None:
-        """Take the prefixes; nothing is imported."""
-        self._roots = tuple(_plain(root) for root in roots)
+    def __init__(self, roots: Iterable[str], *, readable: Iterable[str] = ()) -> None:
+        """Take the prefixes, and those below which may be read only; nothing is imported."""
+        self._roots = tuple(map(plain, roots))
+        self._readable = (*self._roots, *map(plain, readable))
 
     def allowed(self, url: str) -> str:
-        """Return the URL as it is used; ProcessingError if it is no place below the prefixes."""
+        """Return the URL as it is used; ProcessingError if it is no place that may be read."""
+        return self._within(url, self._readable)
+
+    def _within(self, url: str, roots: tuple[str, ...]) -> str:
         if fault := fault_of_remote(url):
             raise ProcessingError(f"cannot use {redact_url(url)!r}: it {fault}")
-        plain = _plain(url)
-        if not any(plain.startswith(f"{root}/") for root in self._roots):
+        if not any(is_below(url, root) for root in roots):
             listed = ", ".join(map(redact_url, self._roots)) or "no URL is there"
             raise ProcessingError(
                 f"{redact_url(url)!r} is outside of storage.allowed_roots ({listed}); add its "
                 "beginning there"
             )
-        return plain
+        return plain(url)
 
     def matching(self, pattern: str) -> tuple[str, list[str]]:
         """Return where a pattern begins, and the files that it finds, relative to that; sorted.
@@ -51,8 +56,8 @@ class RemoteFiles:
         ProcessingError if there are none, or too many.
         """
         base, rest = split_pattern(self.allowed(pattern))
-        with _reaching(base):
-            storage, key = _opened(base)
+        with reaching(base):
+            storage, key = open_storage(base)
             found = storage.glob(f"{key}/{rest}", detail=True)
         names = (
             str(name)[len(key) + 1 :]
@@ -66,69 +71,49 @@ class RemoteFiles:
 
     def fetch(self, url: str, place: Path) -> None:
         """Copy a file to a place on this machine, whose folder is made."""
-        plain = self.allowed(url)
+        self._fetch(self.allowed(url), place)
+
+    def fetch_all(self, url: str, place: Path) -> Path:
+        """Copy a file, or all files below a folder, into a folder of this machine.
+
+        Returns where the file or the folder of that name is now. ProcessingError if there is none.
+        """
+        source = self.allowed(url)
+        copy = place / PurePosixPath(source).name
+        with reaching(source):
+            storage, key = open_storage(source)
+            if storage.isfile(key):
+                names = [""]
+            else:
+                names = [str(name)[len(key) :] for name in storage.find(key)]
+        if not names:
+            raise ProcessingError(f"no file or folder {redact_url(url)!r}")
+        if len(names) > MOST_FILES:
+            raise ProcessingError(f"{redact_url(url)!r} has more than {MOST_FILES:,} files")
+        for name in names:
+            if fault := fault_of_remote(f"{source}{name}"):  # it would lead out of the copy, too
+                raise ProcessingError(f"cannot use {source + name!r}: it {fault}")
+            self._fetch(f"{source}{name}", Path(f"{copy}{name}"))
+        return copy
+
+    def _fetch(self, url: str, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _reaching(plain):
-            storage, key = _opened(plain)
+        with reaching(url):
+            storage, key = open_storage(url)
             storage.get_file(key, str(place))
 
     def send(self, place: Path, url: str) -> None:
         """Copy a file of this machine to where `url` says, in the place of one that is there.
 
-        It goes to a temporary name first: what breaks off leaves at most a file
-        `.<name>.<token>.part`, which no pattern finds.
+        It is whole there or, if that breaks off, what it was.
         """
-        plain = self.destination(url)
-        folder, _, name = plain.rpartition("/")
-        with _reaching(plain):
-            storage, key = _opened(plain)
-            _, part = _opened(f"{folder}/.{name}.{new_token()}.part")
-            try:
-                storage.put_file(str(place), part)
-                storage.mv(part, key)
-            except BaseException:
-                with suppress(OSError):
-                    storage.rm_file(part)
-                raise
+        target = self.destination(url)
+        with reaching(target):
+            storage, key = open_storage(target)
+            put_whole(storage, place, key)
 
     def destination(self, url: str) -> str:
         """Return the URL of a file that is to be written; ProcessingError if it names no one."""
         if is_pattern(url) or url.endswith("/"):
             raise ProcessingError(f"cannot write {redact_url(url)!r}: it is not the name of a file")
-        return self.allowed(url)
-
-
-def _plain(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme.lower()}://{rest.removesuffix('/')}"
-
-
-def _opened(url: str) -> tuple[Any, str]:
-    """Return the storage that a URL means, and the name of the file in it."""
-    kind = scheme_of(url)
-    try:
-        from fsspec.core import url_to_fs
-    except ImportError as error:
-        raise ConfigError(f"{kind}:// needs fsspec: {EXTRA}") from error
-    try:
-        storage, key = url_to_fs(url, skip_instance_cache=True)
-    except ImportError as error:
-        raise ConfigError(f"{kind}:// needs fsspec's package for it, too: {error}") from error
-    except ValueError as error:
-        raise ConfigError(f"{kind}:// is nothing that fsspec knows: {error}") from error
-    return storage, str(key)
-
-
-@contextmanager
-def _reaching(url: str) -> Iterator[None]:
-    """Translate errors of the system; what a kind of storage raises besides goes on as it is."""
-    shown_url = redact_url(url)
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ProcessingError(f"no file {shown_url!r}") from error
-    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        raise ProcessingError(f"cannot use {shown_url!r}: {error.strerror or error}") from error
-    except OSError as error:
-        reason = str(error.strerror or error).partition("\n")[0]
-        raise BackendUnavailable(f"storage of {shown_url!r}", reason) from error
+        return self._within(url, self._roots)

@@ -18,20 +18,23 @@ class AllowedRoots:
     A path is judged by where it leads after following symbolic links.
     """
 
-    def __init__(self, roots: Iterable[str | Path], *, artifacts: Path | None = None) -> None:
-        """Take the folders and URLs, and the artifact store where that may be read, too.
+    def __init__(self, roots: Iterable[str | Path], *, artifacts: Path | str | None = None) -> None:
+        """Take the folders and URLs, and the root of the artifact store where that may be read, too.
 
         A relative folder is relative to the current folder, now.
         """
         given = list(roots)
-        self.remote = RemoteFiles(str(root) for root in given if is_remote(str(root)))
+        self.remote = RemoteFiles(
+            (str(root) for root in given if is_remote(str(root))),
+            readable=[artifacts] if isinstance(artifacts, str) else [],
+        )
         local = (root for root in given if not is_remote(str(root)))
         self._writable = tuple(Path(root).resolve() for root in local)
-        self._readable = (*self._writable, PACKAGE_ROOT)
-        self._findable = self._readable if artifacts is None else (*self._readable, artifacts)
+        kept = (artifacts,) if isinstance(artifacts, Path) else ()
+        self._readable = (*self._writable, PACKAGE_ROOT, *kept)
 
     def resolve(self, path: str) -> Path:
-        """Return the existing file that `path` means.
+        """Return the existing file that `path` means; artifacts of runs count, too.
 
         A relative path is looked for in each root in order. ProcessingError if there is no such
         file, or if it lies outside of the roots.
@@ -70,11 +73,15 @@ class AllowedRoots:
         return place
 
     def find(self, path: str) -> Path:
-        """Return the existing file or folder that `path` means; artifacts of runs count, too.
+        """Return the existing file or folder that `path` means; ProcessingError as `resolve`."""
+        return self._find(path, self._readable, Path.exists, "file or folder")
 
-        ProcessingError as `resolve`.
+    def at_hand(self, path: str, folder: Path) -> Path:
+        """Return the file or folder that `path` means, or what a URL means, copied to `folder`.
+
+        ProcessingError as `resolve`, BackendUnavailable if its storage does not answer.
         """
-        return self._find(path, self._findable, Path.exists, "file or folder")
+        return self.remote.fetch_all(path, folder) if is_remote(path) else self.find(path)
 
     def _find(
         self, path: str, roots: Sequence[Path], is_wanted: Callable[[Path], bool], kind: str

@@ -84,7 +84,8 @@ class TaskContext:
         """Return the existing file or folder that a parameter names.
 
         It may lie inside `storage.allowed_roots`, in the artifacts of a run, or in the shipped
-        input (`data/…`). Raises ProcessingError for every other place, and if there is none.
+        input (`data/…`). What a URL means is copied first; the copy is gone when the attempt ends.
+        Raises BackendUnavailable if its storage does not answer, and ProcessingError for every other place, and if there is none.
         """
         return self._find(path)
 

@@ -16,9 +16,12 @@ from datamcp.clock import Clock, SystemClock
 from datamcp.errors import BackendUnavailable, TaskError
 from datamcp.infra.database import Row
 from datamcp.infra.transaction import OpenTransaction
+from datamcp.processors.at_hand import AtHand, as_handed_over
 from datamcp.processors.processor import Output, ProcessingResult
-from datamcp.storage.artifacts import ArtifactStore, Workspace
+from datamcp.storage.artifacts import Workspace
+from datamcp.storage.copies import Copies
 from datamcp.storage.roots import AllowedRoots
+from datamcp.storage.store import Artifacts
 from datamcp.tasks import context as contexts
 from datamcp.tasks import slots
 from datamcp.tasks.ask import Ask
@@ -77,7 +80,7 @@ class Executor:
         claimer: Claimer,
         settler: Settler,
         continuation: Continuation,
-        artifacts: ArtifactStore,
+        artifacts: Artifacts,
         roots: AllowedRoots,
         clock: Clock,
         telemetry: Telemetry,
@@ -267,14 +270,18 @@ class Executor:
         inputs: Mapping[str, Output] = {}
         if claimed.run_id is not None:
             text, inputs = self._continuation.inputs(claimed)
-        parameters = task_type.parameters.load(text)
         pulse = self._pulse(claimed, transaction)
         calls = self._exchange.calls(claimed, agent_id, transaction)
-        context = self._context(claimed, text, agent_id, pulse, transaction, calls)
+        copies = self._copies(lambda: context.workspace)
+        context = self._context(claimed, text, agent_id, pulse, transaction, calls, copies)
         token = contexts.current.set(context)
         try:
             try:
-                return handler(Call(parameters, context, inputs))
+                with copies:
+                    at_hand = AtHand(inputs, copies)
+                    parameters = task_type.parameters.load(at_hand.within(text))
+                    value = handler(Call(parameters, context, at_hand))
+                    return as_handed_over(value, copies)
             finally:
                 contexts.current.reset(token)
                 calls.close()
@@ -297,10 +304,12 @@ class Executor:
         text = kind.parameters.dump_call(args, kwargs)
         transaction = OpenTransaction(self._ledger.database)
         task_id = task_id or new_id(self._clock.now())
-        context = self._context_here(name, task_id, text, transaction)
+        copies = self._copies(lambda: context.workspace)
+        context = self._context_here(name, task_id, text, transaction, copies)
         token = contexts.current.set(context)
         try:
-            value = kind.handler(Call(kind.parameters.load(text), context, {}))
+            with copies:
+                value = kind.handler(Call(kind.parameters.load(text), context, {}))
             if transaction.is_open:
                 transaction.commit(lambda _connection: True)
         finally:
@@ -309,7 +318,7 @@ class Executor:
         return value
 
     def _context_here(
-        self, name: str, task_id: str, text: str, transaction: OpenTransaction
+        self, name: str, task_id: str, text: str, transaction: OpenTransaction, copies: Copies
     ) -> TaskContext:
         log = logging.getLogger(f"datamcp.task.{name}")
         parameters = json.loads(text)
@@ -323,7 +332,7 @@ class Executor:
             _task=lambda: Task(task_id=task_id, task_type=name, parameters=parameters),
             _workspace=lambda: self._artifacts.workspace("tasks", task_id, "1-here"),
             _beat=lambda _progress, _details: False,
-            _find=self._roots.find,
+            _find=copies.find,
             _block=transaction.block,
             _call=self._call_here,
             _acall=self._acall_here,
@@ -347,6 +356,7 @@ class Executor:
         pulse: Pulse,
         transaction: OpenTransaction,
         calls: Calls,
+        copies: Copies,
     ) -> TaskContext:
         deadline = None
         if claimed.timeout is not None:
@@ -364,12 +374,15 @@ class Executor:
             _workspace=lambda: self._workspace(claimed),
             last_details=json.loads(claimed.details) if claimed.details else {},
             _beat=pulse.beat,
-            _find=self._roots.find,
+            _find=copies.find,
             _block=transaction.block,
             _told=_order_to_stop(),
             _call=calls.call,
             _acall=calls.acall,
         )
+
+    def _copies(self, workspace: Callable[[], Workspace]) -> Copies:
+        return Copies(self._roots, self._artifacts, workspace)
 
     def _workspace(self, claimed: Claimed) -> Workspace:
         attempt = f"{claimed.attempt}-{claimed.fence[:8]}"  # no two claims write into one folder

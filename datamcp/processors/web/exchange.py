@@ -145,7 +145,7 @@ def _known(reply: "Reply", *_asked: object) -> "Reply":
 def _result(
     inputs: Inputs, records: int, size: int, warnings: tuple[str, ...] = ()
 ) -> ProcessingResult:
-    output = table_output(inputs.workspace.path_of(TABLE), records)
+    output = table_output(inputs.workspace, records)
     return ProcessingResult(
         output=output,
         records_in=records,

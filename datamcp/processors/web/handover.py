@@ -53,7 +53,7 @@ def handed_over(
         name = options.file or f"answer.{_ENDINGS[options.expect]}"
         with workspace.publish(name) as part:
             answer.replace(part)
-        output = Output(path=str(workspace.path_of(name)), bytes_out=reply.size)
+        output = Output(path=workspace.path_of(name), bytes_out=reply.size)
     return ProcessingResult(output=output, bytes_in=reply.size, bytes_out=reply.size)
 
 

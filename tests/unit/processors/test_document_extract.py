@@ -178,7 +178,7 @@ def test_a_link_leads_nowhere_else(runner: StepRunner, folder: Path, tmp_path: P
 
 def test_files_of_the_run_can_be_read(runner: StepRunner, folder: Path) -> None:
     """What a step before has fetched is a document, too."""
-    fetched = runner.store.workspace("run", "fetch", 1).path_of("page.html")
+    fetched = Path(runner.store.workspace("run", "fetch", 1).path_of("page.html"))
     fetched.parent.mkdir(parents=True)
     fetched.write_text("<head><title>T</title></head><h1>H</h1><p>Text.")
     assert [row["text"] for row in extract(runner, str(fetched))] == ["H", "Text."]

@@ -24,7 +24,7 @@ def test_published_name_may_hold_folders(tmp_path: Path) -> None:
     workspace = ArtifactStore(str(tmp_path)).workspace("run", "step", 1)
     with workspace.publish("out/tables/a.csv") as part:
         part.touch()
-    assert workspace.path_of("out/tables/a.csv").is_file()
+    assert Path(workspace.path_of("out/tables/a.csv")).is_file()
 
 
 def test_scratch_is_gone_afterwards(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_no_name_leads_out(name: str, place: str) -> None:
     store = ArtifactStore("/srv/artifacts")
     ids = {"run": "r", "step": "s", "name": "n"} | {place: name}
     try:
-        path = store.workspace(ids["run"], ids["step"], 1).path_of(ids["name"])
+        path = Path(store.workspace(ids["run"], ids["step"], 1).path_of(ids["name"]))
     except ProcessingError:
         return
     assert ".." not in path.parts

@@ -116,7 +116,8 @@ def test_find_knows_folders_and_artifacts(bundle: Bundle) -> None:
     assert roots.find("first.csv") == bundle.first / "first.csv"
     with pytest.raises(ProcessingError, match="is outside of"):
         roots.find(str(bundle.around))
+    assert roots.resolve(str(bundle.second / "second.csv")) == bundle.second / "second.csv"
     with pytest.raises(ProcessingError, match="is outside of"):
-        roots.resolve(str(bundle.second / "second.csv"))
+        roots.destination(str(bundle.second / "second.csv"))
     with pytest.raises(ProcessingError, match="no file or folder 'nowhere'"):
         roots.find("nowhere")
