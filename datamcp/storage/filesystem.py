@@ -5,7 +5,7 @@ there is first touched. Credentials are the business of that package, which find
 documentation says; no URL holds any.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,6 +85,19 @@ def put_whole(storage: Any, place: Path, key: str) -> None:
         with suppress(OSError):
             storage.rm_file(part)
         raise
+
+
+def files_below(storage: Any, key: str) -> Iterator[Mapping[str, Any]]:
+    """Yield what a storage tells of each file below a folder: its `name`, its `size` and more.
+
+    (`find`, `exists` and `isfile` take a storage that does not answer for an empty one.)
+    """
+    for about in storage.ls(key, detail=True):
+        name = str(about["name"]).rstrip("/")
+        if about["type"] != "directory":
+            yield about
+        elif len(name) > len(key.rstrip("/")):  # some list the folder itself, too
+            yield from files_below(storage, name)
 
 
 @contextmanager

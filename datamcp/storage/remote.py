@@ -1,13 +1,14 @@
 """Files behind URLs: object stores and whatever else fsspec knows, below the allowed prefixes."""
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from datamcp.config.redaction import redact_url
 from datamcp.config.root import fault_of_remote
 from datamcp.config.url import scheme_of
 from datamcp.errors import ProcessingError
-from datamcp.storage.filesystem import open_storage, put_whole, reaching
+from datamcp.storage.filesystem import files_below, open_storage, put_whole, reaching
 from datamcp.storage.wildcards import MOST_FILES, is_pattern, limited, shown, split_pattern
 
 
@@ -82,14 +83,12 @@ class RemoteFiles:
         copy = place / PurePosixPath(source).name
         with reaching(source):
             storage, key = open_storage(source)
-            if storage.isfile(key):
-                names = [""]
-            else:
-                names = [str(name)[len(key) :] for name in storage.find(key)]
-        if not names:
-            raise ProcessingError(f"no file or folder {redact_url(url)!r}")
+            is_file = storage.info(key)["type"] == "file"
+            below = islice(() if is_file else files_below(storage, key), MOST_FILES + 1)
+            names = [""] if is_file else [str(about["name"])[len(key) :] for about in below]
         if len(names) > MOST_FILES:
             raise ProcessingError(f"{redact_url(url)!r} has more than {MOST_FILES:,} files")
+        copy.parent.mkdir(parents=True, exist_ok=True)
         for name in names:
             if fault := fault_of_remote(f"{source}{name}"):  # it would lead out of the copy, too
                 raise ProcessingError(f"cannot use {source + name!r}: it {fault}")

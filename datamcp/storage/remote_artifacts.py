@@ -6,7 +6,7 @@ copied there before.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from datamcp.config.redaction import redact_url
 from datamcp.errors import ConfigError, ProcessingError
 from datamcp.storage.artifacts import TASKS, Workspace, folder_of, parts_of, safe, unusable
 from datamcp.storage.atomic import disk_errors
-from datamcp.storage.filesystem import open_storage, put_whole, reaching, require_kind
+from datamcp.storage.filesystem import files_below, open_storage, put_whole, reaching, require_kind
 from datamcp.storage.remote import RemoteFiles, is_below, plain
 from datamcp.storage.scratch import Scratch
 
@@ -117,7 +117,7 @@ class RemoteArtifacts:
         url = self.place_of(run_id)
         with reaching(url):
             storage, key = open_storage(url)
-            if storage.exists(key):
+            with suppress(FileNotFoundError):
                 storage.rm(key, recursive=True)
 
     def orphans(self, instant: datetime, is_kept: Callable[[str], bool]) -> Iterator[str]:
@@ -134,8 +134,9 @@ class RemoteArtifacts:
         for name in (str(one).rstrip("/").rpartition("/")[2] for one in listed):
             if not name.startswith(".") and name != TASKS and not is_kept(name):
                 with reaching(self.root):
-                    files = storage.find(f"{key}/{name}", detail=True)
-                if files and all(_written(about) < instant for about in files.values()):
+                    files = files_below(storage, f"{key}/{name}")
+                    is_old = all(_written(about) < instant for about in files)
+                if is_old:
                     yield name
 
     def require(self) -> None:
