@@ -88,7 +88,7 @@ class RemoteFiles:
             names = [""] if is_file else [str(about["name"])[len(key) :] for about in below]
         if len(names) > MOST_FILES:
             raise ProcessingError(f"{redact_url(url)!r} has more than {MOST_FILES:,} files")
-        copy.parent.mkdir(parents=True, exist_ok=True)
+        (copy.parent if is_file else copy).mkdir(parents=True, exist_ok=True)
         for name in names:
             if fault := fault_of_remote(f"{source}{name}"):  # it would lead out of the copy, too
                 raise ProcessingError(f"cannot use {source + name!r}: it {fault}")
