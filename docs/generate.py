@@ -250,8 +250,10 @@ def commands_page() -> str:
 def _commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            yield from _commands(f"{path} {name}", inner)
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            if inner := command.get_command(context, name):
+                yield from _commands(f"{path} {name}", inner)
 
 
 def _command(path: str, command: click.Command) -> Iterator[str]:

@@ -4,6 +4,8 @@ The run starts its own Valkey and PostgreSQL, when a test first asks for one, un
 `DATAMCP_TEST_REDIS_URL` or `DATAMCP_TEST_DATABASE_URL` names another; the latter's user must be
 allowed to make databases. For RabbitMQ it starts the server that the machine has, unless
 `DATAMCP_TEST_AMQP_URL` names another; what takes RabbitMQ is skipped where there is none.
+`DATAMCP_TEST_MYSQL_URL` (`mysql+pymysql://…/`) names a MySQL or MariaDB for the processors that
+read and write databases; without it they are tested on SQLite and PostgreSQL.
 """
 
 import os
@@ -18,6 +20,7 @@ from uuid import uuid4
 import hypothesis
 import pytest
 from kombu import Connection
+from sqlalchemy import NullPool, create_engine, make_url, text
 from support.brokers import RedisServer, named_server
 from support.databases import TestDatabases
 from support.environment import TestServers, remove_settings
@@ -246,6 +249,29 @@ def blank_postgresql_url(databases: TestDatabases) -> Iterator[str]:
 def blank_sqlite_url(tmp_path: Path) -> str:
     """Return a SQLite database without any table, for this test only."""
     return f"sqlite:///{tmp_path / 'blank.db'}"
+
+
+@pytest.fixture
+def blank_mysql_url(servers: TestServers) -> Iterator[str]:
+    """Have a MySQL database without any table, for this test only; skip where none is named."""
+    if servers.mysql_url is None:
+        pytest.skip("DATAMCP_TEST_MYSQL_URL names no server")
+    name = f"datamcp_test_{uuid4().hex[:12]}"
+    server = make_url(servers.mysql_url)
+    engine = create_engine(server, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text(f"create database {name} character set utf8mb4"))
+    try:
+        yield server.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text(f"drop database {name}"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+def blank_source_url(request: pytest.FixtureRequest) -> str:
+    """Return a database without any table, for this test only: on all that steps read and write."""
+    return str(request.getfixturevalue(f"blank_{request.param}_url"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -187,8 +187,11 @@ def _start(
     values: Mapping[str, Any],
 ) -> None:
     """Start a run for each interval; on a terminal, show how far that is."""
+    console = messages()
     firsts = range(0, len(intervals), _AT_ONCE)
-    for first in track(firsts, "starting runs", console=messages(), transient=True):
+    for first in track(
+        firsts, "starting runs", console=console, transient=True, disable=not console.is_terminal
+    ):
         pipelines.backfill(pipeline_id, intervals[first : first + _AT_ONCE], values)
 
 

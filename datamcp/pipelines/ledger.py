@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
@@ -348,12 +349,12 @@ class PipelineLedger:
         with self.database.autocommit() as connection:
             return connection.execute(statement).all()
 
-    def states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
+    def states(self, run_ids: Iterable[str]) -> dict[str, RunState]:
         """Return the states of those of some runs that there are."""
         found: dict[str, RunState] = {}
+        left = iter(run_ids)
         with self.database.autocommit() as connection:
-            for first in range(0, len(run_ids), _ASKED):
-                some = run_ids[first : first + _ASKED]
+            while some := list(islice(left, _ASKED)):
                 statement = select(runs.c.run_id, runs.c.state).where(runs.c.run_id.in_(some))
                 found |= {row.run_id: RunState(row.state) for row in connection.execute(statement)}
         return found

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor as ThreadPool
 from dataclasses import dataclass
 from datetime import datetime
@@ -213,7 +213,7 @@ class SyncPipelineOrchestrator:
 
     # What is known of runs.
 
-    def run_states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
+    def run_states(self, run_ids: Iterable[str]) -> dict[str, RunState]:
         """Return the states of those of some runs that there are."""
         return self._ledger.states(run_ids)
 
@@ -357,7 +357,7 @@ class PipelineOrchestrator:
         """Start a run for each interval of data, and return their ids."""
         return await self._in_thread(self.sync.backfill, pipeline_id, intervals, parameters)
 
-    async def run_states(self, run_ids: Sequence[str]) -> dict[str, RunState]:
+    async def run_states(self, run_ids: Iterable[str]) -> dict[str, RunState]:
         """Return the states of those of some runs that there are."""
         return await self._in_thread(self.sync.run_states, run_ids)
 
@@ -372,7 +372,7 @@ class PipelineOrchestrator:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
 
-def finished_runs(ledger: PipelineLedger, run_ids: Sequence[str]) -> dict[str, RunState]:
+def finished_runs(ledger: PipelineLedger, run_ids: Iterable[str]) -> dict[str, RunState]:
     """Return the states of those of some runs that have ended."""
     states = ledger.states(run_ids)
     return {run_id: state for run_id, state in states.items() if state in FINAL_RUN_STATES}

@@ -56,8 +56,15 @@ _GENERIC: Sequence[tuple[type[TypeEngine[Any]], Kind]] = (
 _SQLITE = frozenset({Kind.INTEGER, Kind.FLOAT, Kind.BYTES})  # the rest is kept as one of these
 
 
+def declared_columns(connection: Connection, table: str) -> dict[str, Declared]:
+    """Return what a database says of a table's columns; PostgreSQL says it with each result."""
+    if connection.dialect.name == "postgresql":
+        return {}
+    return _of_table(inspect(connection), table)
+
+
 def columns_of_result(
-    connection: Connection, result: CursorResult[Any], table: str | None
+    connection: Connection, result: CursorResult[Any], declared: Mapping[str, Declared]
 ) -> list[ColumnValues]:
     """Return the columns of a result, with what is known of them before the first row."""
     names = list(result.keys())
@@ -65,7 +72,6 @@ def columns_of_result(
         description: Sequence[Any] = result.cursor.description if result.cursor else ()
         known = [_of_postgresql(column) for column in description]
     else:
-        declared = {} if table is None else _of_table(inspect(connection), table)
         known = [declared.get(name) for name in names]
     return [ColumnValues(name, one) for name, one in zip(names, known, strict=True)]
 

@@ -10,6 +10,14 @@ from datamcp.config.redaction import HIDDEN, is_secret_name
 from datamcp.errors import BackendUnavailable, ProcessingError
 from datamcp.infra.database import means_unavailable, reason
 
+_MYSQL_CLIENT = range(2000, 3000)  # of its errors: it was not reached, or went
+_MYSQL_PASSING = frozenset({0, 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1317, 1927})
+"""Of MySQL's errors, those that the same statement may not meet again.
+
+It is closed, has no connection left, shuts down, lost the network (4), lets this user have no more
+connections, waited too long for a lock, met a deadlock, or was interrupted (2).
+"""
+
 _OURS = (ValueError, OverflowError)  # of a value that a driver cannot take or give
 
 
@@ -49,5 +57,16 @@ def _secrets(url: URL) -> set[str]:
 
 def _is_passing(error: exc.SQLAlchemyError) -> bool:
     kinds = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+    if not isinstance(error, kinds):
+        return False
+    number = _number(error)
+    if number is not None:
+        return number in _MYSQL_CLIENT or number in _MYSQL_PASSING
     is_refused = "readonly" in reason(error)  # of SQLite, where we have asked for it
-    return isinstance(error, kinds) and means_unavailable(error) and not is_refused
+    return means_unavailable(error) and not is_refused
+
+
+def _number(error: exc.SQLAlchemyError) -> int | None:
+    """Return the number of an error of MySQL's; the drivers of others give none."""
+    given = error.orig.args[:1] if isinstance(error, exc.DBAPIError) and error.orig else ()
+    return given[0] if given and isinstance(given[0], int) else None

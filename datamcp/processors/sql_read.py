@@ -16,7 +16,7 @@ from datamcp.processors.connections import Connections
 from datamcp.processors.engine import EngineLimits, copy_out
 from datamcp.processors.processor import ConfigFault, Inputs, ProcessingConfig, ProcessingResult
 from datamcp.processors.row_file import RowFile
-from datamcp.processors.sql_columns import columns_of_result
+from datamcp.processors.sql_columns import columns_of_result, declared_columns
 from datamcp.processors.sql_query import (
     Scalar,
     after,
@@ -128,8 +128,10 @@ def _read(engine: Engine, config: SqlReadConfig, last: str | None, lines: Path) 
         wanted, mark = everything, config.watermark
         if mark is not None:
             wanted = after(everything, mark.column, read_mark(last, mark.initial))
+        # Asked first: a connection of MySQL's takes no question while it gives rows.
+        declared = declared_columns(connection, config.table) if config.table else {}
         with connection.execution_options(yield_per=_BATCH).execute(wanted) as result:
-            columns = columns_of_result(connection, result, config.table)
+            columns = columns_of_result(connection, result, declared)
             place = None if mark is None else _place(mark.column, columns)
             top: Any = None
             with RowFile(lines, columns) as file:
@@ -156,6 +158,7 @@ def _only_read(connection: Connection) -> None:
             )
         case "mysql" | "mariadb":
             connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
+            connection.exec_driver_sql("SET time_zone = '+00:00'")  # of what it keeps as instants
             connection.commit()
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import NULLTYPE, TypeEngine
@@ -44,7 +44,9 @@ WRITES = "datamcp_writes"
 
 _KEY_LENGTH = 255  # of a text that is a key, where a database wants to know
 _CREATION_LOCK = 0x646D6370  # of PostgreSQL: whoever makes a table here holds it
-_UPSERTS = ("postgresql", "sqlite")
+_LONG_KEYS = ("postgresql", "sqlite")  # where any text may be a key
+_MYSQL = ("mysql", "mariadb")
+_UPSERTS = ("postgresql", "sqlite", *_MYSQL)
 
 Mode = Literal["append", "replace", "upsert"]
 
@@ -67,12 +69,16 @@ def prepare(connection: Connection, target: Target) -> Insert:
     """
     if target.mode == "upsert" and connection.dialect.name not in _UPSERTS:
         raise ProcessingError(
-            f"mode: {connection.dialect.name} has no upsert here; use {' or '.join(_UPSERTS)}, or "
-            "append and replace"
+            f"mode: {connection.dialect.name} has no upsert here; use PostgreSQL, SQLite or MySQL, "
+            "or append and replace"
         )
+    if connection.dialect.name in _MYSQL:
+        _be_strict(connection)
     table = _table(target, lambda _name, _column: NULLTYPE)  # values go to the driver as they are
     if not _make(connection, _table(target, partial(_type, connection.dialect.name, target.key))):
         _check_columns(connection, target)
+        if target.mode == "upsert" and connection.dialect.name in _MYSQL:
+            _check_unique(connection, target)
         if target.mode == "replace":
             _lock(connection, table)
             connection.execute(delete(table))
@@ -148,6 +154,34 @@ def _check_columns(connection: Connection, target: Target) -> None:
             )
 
 
+def _be_strict(connection: Connection) -> None:
+    # A value that does not fit is an error, and not cut; what it keeps as an instant is UTC.
+    mode = "CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')"
+    connection.exec_driver_sql(f"SET sql_mode = {mode}, time_zone = '+00:00'")
+
+
+def _check_unique(connection: Connection, target: Target) -> None:
+    """ProcessingError unless the key is all that is unique: a row goes by any such index there."""
+    schema, name = split(target.table)
+    inspector = inspect(connection)
+    found: list[Sequence[str | None]] = [
+        inspector.get_pk_constraint(name, schema)["constrained_columns"],
+        *(one["column_names"] for one in inspector.get_indexes(name, schema) if one["unique"]),
+    ]
+    unique = {tuple(sorted(str(column).lower() for column in one)) for one in found if one}
+    key = tuple(sorted(column.lower() for column in target.key))
+    if key not in unique:
+        raise ProcessingError(
+            f"key: table {target.table!r} has no unique index on {', '.join(target.key)}"
+        )
+    if others := unique - {key}:
+        listed = "; ".join(", ".join(one) for one in sorted(others))
+        raise ProcessingError(
+            f"key: table {target.table!r} has other unique indexes, too ({listed}), by which MySQL "
+            "could change other rows"
+        )
+
+
 def _lock(connection: Connection, table: Table) -> None:
     # Two replacements at once would leave the rows of both. Whoever reads is not kept waiting.
     if connection.dialect.name == "postgresql":
@@ -161,6 +195,10 @@ def _insertion(connection: Connection, target: Target, table: Table) -> Insert:
     place = {name: f"c{number}" for number, name in enumerate(target.columns)}
     key = [table.c[place[name]] for name in target.key]
     others = [column for name, column in place.items() if name not in target.key]
+    if connection.dialect.name in _MYSQL:
+        known = mysql.insert(table)
+        changed = {column: known.inserted[column] for column in others or list(place.values())[:1]}
+        return known.on_duplicate_key_update(changed)
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement: Any = dialect.insert(table)
     if not others:
@@ -172,7 +210,7 @@ def _insertion(connection: Connection, target: Target, table: Table) -> Insert:
 def _type(dialect: str, key: Sequence[str], name: str, column: TableColumn) -> TypeEngine[Any]:
     if column.kind is Kind.DECIMAL:
         return Numeric(column.precision, column.scale)
-    if column.kind is Kind.TEXT and name in key and dialect not in _UPSERTS:
+    if column.kind is Kind.TEXT and name in key and dialect not in _LONG_KEYS:
         return String(_KEY_LENGTH)
     return _TYPES[column.kind]
 
@@ -181,10 +219,10 @@ _TYPES: Mapping[Kind, TypeEngine[Any]] = {
     Kind.BOOLEAN: Boolean(),
     Kind.INTEGER: BigInteger(),
     Kind.FLOAT: Double(),
-    Kind.TEXT: Text(),
+    Kind.TEXT: Text().with_variant(mysql.LONGTEXT(), *_MYSQL),
     Kind.DATE: Date(),
-    Kind.TIME: Time(),
-    Kind.TIMESTAMP: DateTime(),
-    Kind.INSTANT: DateTime(timezone=True),
-    Kind.BYTES: LargeBinary(),
+    Kind.TIME: Time().with_variant(mysql.TIME(fsp=6), *_MYSQL),
+    Kind.TIMESTAMP: DateTime().with_variant(mysql.DATETIME(fsp=6), *_MYSQL),
+    Kind.INSTANT: DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), *_MYSQL),
+    Kind.BYTES: LargeBinary().with_variant(mysql.LONGBLOB(), *_MYSQL),
 }

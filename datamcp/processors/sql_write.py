@@ -39,10 +39,11 @@ class SqlWriteConfig(ProcessingConfig):
     `connection` is a name of `integrations`, `table` a name, or `schema.name`; names are quoted as
     they are written. A table that is not there is made. `append` adds the rows, once: the ids of
     tasks that have written stand in `datamcp_writes`, a table that is made beside it, so an attempt
-    that was thought lost and is made again writes nothing. `replace` empties the table first. `upsert`
-    (PostgreSQL, SQLite) changes the row that has the same `key`, else adds one; the columns of the
-    key need a unique index, which a table made here has. `columns` maps columns of the input to
-    those of the table; others are left out. Unset, all go under their own names.
+    that was thought lost and is made again writes nothing. `replace` empties the table first.
+    `upsert` (PostgreSQL, SQLite, MySQL) changes the row that has the same `key`, else adds one; the
+    columns of the key need a unique index, which a table made here has, and MySQL no other.
+    `columns` maps columns of the input to those of the table; others are left out. Unset, all go
+    under their own names.
     """
 
     connection: str = Field(min_length=1)
@@ -56,7 +57,7 @@ class SqlWrite(TableProcessor[SqlWriteConfig]):
     """Writes its one input to a database in one transaction.
 
     A step that fails or is killed leaves the database as it was. (MySQL makes tables outside of
-    transactions: an empty one may stay.)
+    transactions: an empty one may stay. Its driver is `datamcp[mysql]`.)
     """
 
     config_model = SqlWriteConfig

@@ -16,14 +16,16 @@ class TestServers:
     redis_url: str | None
     database_url: str | None
     amqp_url: str | None
+    mysql_url: str | None
 
     @classmethod
     def named_in(cls, environment: Mapping[str, str]) -> Self:
-        """Read `DATAMCP_TEST_REDIS_URL`, `DATAMCP_TEST_DATABASE_URL`, `DATAMCP_TEST_AMQP_URL`."""
+        """Read `DATAMCP_TEST_REDIS_URL`, `…_DATABASE_URL`, `…_AMQP_URL` and `…_MYSQL_URL`."""
         return cls(
             redis_url=environment.get("DATAMCP_TEST_REDIS_URL") or None,
             database_url=environment.get("DATAMCP_TEST_DATABASE_URL") or None,
             amqp_url=environment.get("DATAMCP_TEST_AMQP_URL") or None,
+            mysql_url=environment.get("DATAMCP_TEST_MYSQL_URL") or None,
         )
 
 

@@ -30,11 +30,18 @@ class Warehouse:
         """Tell whether it is a SQLite file."""
         return self.url.startswith("sqlite")
 
+    @property
+    def is_mysql(self) -> bool:
+        """Tell whether it is one of MySQL or MariaDB."""
+        return self.url.startswith("mysql")
+
     @contextmanager
     def connected(self) -> Iterator[Connection]:
         """Have a connection that commits at the end."""
         engine = create_engine(self.url, poolclass=NullPool)
         with engine.begin() as connection:
+            if engine.dialect.name == "mysql":  # so that what tests say is SQL there, too
+                connection.execute(text("set sql_mode = concat(@@sql_mode, ',ANSI')"))
             yield connection
         engine.dispose()
 
