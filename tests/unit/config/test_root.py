@@ -35,3 +35,26 @@ def test_roots_that_are_refused(root: object, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason) as caught:
         MemoryConfig.model_validate({"allowed_roots": [root]})
     assert "secret" not in "".join(error["msg"] for error in caught.value.errors())
+
+
+@pytest.mark.parametrize("url", ["/srv/runs", "runs", "file:///srv/runs", "s3://bucket/runs"])
+def test_artifacts(url: str) -> None:
+    """The artifacts are in a folder, or behind a URL; it stays as it was written."""
+    assert MemoryConfig.model_validate({"artifacts_url": url}).artifacts_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("memory://runs", "memory:// is a store of one process alone"),
+        ("sftp://me:secret@host/runs", "may not hold a password"),
+        ("s3://bucket/../runs", "may not have empty parts"),
+        ("s3://bucket/runs*", "may not have any of"),
+        ("local:///srv", "is a folder of this machine"),
+    ],
+)
+def test_artifacts_that_are_refused(url: str, reason: str) -> None:
+    """What other processes would not find, or what holds a secret."""
+    with pytest.raises(ValidationError, match=reason) as caught:
+        MemoryConfig.model_validate({"artifacts_url": url})
+    assert "secret" not in "".join(error["msg"] for error in caught.value.errors())
