@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from datamcp.cli.output import counted, json_option, print_json
 from datamcp.pipelines.definition import PipelineDefinition
+from datamcp.pipelines.deliveries import expand
 from datamcp.pipelines.drawing import Edge, dot, draw, mermaid, shortened, steps_of
 from datamcp.pipelines.graph import Graph
 from datamcp.pipelines.loader import load
@@ -76,7 +77,7 @@ def plan(file: Path, form: str | None, no_chords: bool, as_json: bool) -> None:
     """  # noqa: D301  click's mark for text that is not re-wrapped
     if form and as_json:
         raise click.UsageError(f"--{form} is a picture, no JSON; give one of the two")
-    definition = load(file)
+    definition = expand(load(file)).definition
     graph = Graph.of(definition)
     if form:
         picture = draw(definition, graph)

@@ -3,6 +3,7 @@
 - `definition`: what a pipeline is, as its author writes it
 - `json_schema`: the form of a definition, for editors
 - `unsupported`: what the grammar has and this version can't do yet
+- `deliveries`: `output_destinations` as steps
 - `references`: `${…}` in a configuration: edges, values, and the parameters of a run
 - `expression`: the safe language of a step's `when`
 - `needs`: what the texts of a step refer to

@@ -6,6 +6,7 @@ from datamcp.errors import ExpressionError, Problem
 from datamcp.naming import did_you_mean
 from datamcp.pipelines.configurations import Finder, wrong_configurations
 from datamcp.pipelines.definition import PipelineDefinition, TaskDefinition
+from datamcp.pipelines.deliveries import expand, wrong_destinations
 from datamcp.pipelines.gate import SLOTLESS
 from datamcp.pipelines.graph import cycles, show, upstreams_of
 from datamcp.pipelines.needs import condition_of, item_of
@@ -38,7 +39,9 @@ def check(
     without the two, `processor` and `configuration` are not looked at. `most_retries` is how many
     a step may ask for. A place that asks for something unsupported is not blamed a second time.
     """
-    problems = unsupported(definition)
+    written, expanded = definition, expand(definition)
+    definition = expanded.definition
+    problems = [*unsupported(definition), *wrong_destinations(written)]
     refused = {problem.path for problem in problems}
     found = [
         *_duplicates(definition),
@@ -55,7 +58,8 @@ def check(
         *_cycles(definition),
         *_schedule_without_parameters(definition),
     ]
-    return problems + [problem for problem in found if problem.path not in refused]
+    told = dict.fromkeys(map(expanded.as_written, found))  # several may be of one destination
+    return problems + [problem for problem in told if problem.path not in refused]
 
 
 def _schedule_without_parameters(definition: PipelineDefinition) -> Iterator[Problem]:

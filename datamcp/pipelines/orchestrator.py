@@ -21,6 +21,7 @@ from datamcp.pipelines.check import check
 from datamcp.pipelines.compiled import base_of
 from datamcp.pipelines.configurations import Finder
 from datamcp.pipelines.definition import PipelineDefinition
+from datamcp.pipelines.deliveries import expand
 from datamcp.pipelines.estimates import Estimates
 from datamcp.pipelines.intervals import Interval
 from datamcp.pipelines.ledger import PipelineLedger
@@ -89,11 +90,13 @@ class SyncPipelineOrchestrator:
         """Keep a definition, as the one that new runs use.
 
         The same content again changes nothing; other content is a new revision, and runs keep
-        the one that they started with. Raises InvalidPipelineError with everything that is wrong.
+        the one that they started with. What is kept has a step for each of `output_destinations`.
+        Raises InvalidPipelineError with everything that is wrong.
         """
         problems = check(definition, find=self._find, most_retries=self._most_retries)
         if problems:
             raise InvalidPipelineError(definition.pipeline_id, problems)
+        definition = expand(definition).definition
         text = json.dumps(definition.model_dump(mode="json", exclude_unset=True), sort_keys=True)
         self._ledger.register(definition.pipeline_id, definition.version, text)
         self._declare(definition)

@@ -25,5 +25,3 @@ def unsupported(definition: PipelineDefinition) -> list[Problem]:
 def _of_step(step: TaskDefinition) -> Iterator[tuple[str, str]]:
     if step.processor in _PROCESSORS:
         yield "processor", f"`{step.processor}`"
-    if step.output_destinations:
-        yield "output_destinations", "`output_destinations`"

@@ -4,7 +4,7 @@
 those of installed packages (`plugins`). One module holds each: `file_read` (`file.read`),
 `sql_read` (`sql.read`), `http_get` (`http.get`), `http_post` (`http.post`), `document_extract`
 (`document.extract`), `data_validate` (`data.validate`), `sql_transform` (`sql.transform`),
-`file_write` (`file.write`), `sql_write` (`sql.write`).
+`file_write` (`file.write`), `file_deliver` (`file.deliver`), `sql_write` (`sql.write`).
 
 `at_hand` has the files of what a step receives on this machine, wherever they are kept.
 

@@ -37,6 +37,7 @@ _PATIENCE: Mapping[str, Mapping[str, int | str]] = {
 
 _BUSY_TIMEOUT = 30  # seconds that SQLite waits for another writer
 _ANY_DATABASE = frozenset({"sql", "database"})  # types that leave the kind to the URL
+_SERVERS = frozenset({"http", "https"})
 _OPTIONS = frozenset({"connect_args"})
 _POSTGRESQL = "postgresql+psycopg2"
 
@@ -53,6 +54,16 @@ class Connections:
         """Take the connections by name, and where files may be; nothing is opened."""
         self._integrations = integrations
         self._roots = roots
+
+    def fault(self, name: str) -> str:
+        """Return why no database can have this name, as far as it can be told unasked; or nothing."""
+        try:
+            kind = self._integration(name).type
+        except ConfigError as error:
+            return str(error)
+        if kind in _SERVERS:
+            return f"integrations.{name} is a server, of type {kind!r}, and no database"
+        return ""
 
     @contextmanager
     def open(self, name: str, *, is_read_only: bool = False) -> Iterator[Engine]:

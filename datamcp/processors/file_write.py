@@ -38,7 +38,7 @@ class FileWrite(TableProcessor[FileWriteConfig]):
         """Write the file; ProcessingError if there is not exactly one table to write."""
         source = only_table(inputs, "file.write")
         options = _options(format_of(config.path, config.format), config.path)
-        final, writing = _place(config.path, inputs.workspace, self._roots)
+        final, writing = place(config.path, inputs.workspace, self._roots)
         with writing as part:
             with self.engine(inputs, files=[source, part]) as connection:
                 query = f"select * from {parquet(source)}"
@@ -64,9 +64,13 @@ def _options(file_format: FileFormat, path: str) -> str:
             return PARQUET
 
 
-def _place(
+def place(
     path: str, workspace: Workspace, roots: AllowedRoots
 ) -> tuple[str, AbstractContextManager[Path]]:
+    """Return where a file will be, and what gives a path to write it to before.
+
+    ProcessingError for a place that may not be written.
+    """
     if is_remote(path):
         url = roots.remote.destination(path)
         return url, _sent(roots.remote, url, workspace)

@@ -19,6 +19,7 @@ from datamcp.processors.connections import Connections
 from datamcp.processors.data_validate import DataValidate
 from datamcp.processors.document_extract import DocumentExtract
 from datamcp.processors.engine import EngineLimits
+from datamcp.processors.file_deliver import FileDeliver
 from datamcp.processors.file_read import FileRead
 from datamcp.processors.file_write import FileWrite
 from datamcp.processors.http_get import HttpGet
@@ -35,6 +36,7 @@ _PROCESSORS: Mapping[str, type[TableProcessor[Any]]] = MappingProxyType(
     {
         "data.validate": DataValidate,
         "document.extract": DocumentExtract,
+        "file.deliver": FileDeliver,
         "file.read": FileRead,
         "file.write": FileWrite,
         "http.get": HttpGet,

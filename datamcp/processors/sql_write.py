@@ -70,7 +70,9 @@ class SqlWrite(TableProcessor[SqlWriteConfig]):
         self._connections = connections
 
     def faults(self, config: SqlWriteConfig) -> Iterable[ConfigFault]:
-        """Return a key that is missing, or of no use."""
+        """Return a connection that there is not, and a key that is missing, or of no use."""
+        if fault := self._connections.fault(config.connection):
+            yield ConfigFault(path="connection", message=fault)
         if config.mode == "upsert" and not config.key:
             yield ConfigFault(path="key", message="mode upsert needs the columns of the key")
         if config.mode != "upsert" and config.key:

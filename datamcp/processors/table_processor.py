@@ -140,11 +140,15 @@ def table_path(step_id: str, output: Output) -> Path:
 
 def only_table(inputs: Inputs, name: str) -> Path:
     """Return the table of a step's one input; ProcessingError, by the processor's name, if none."""
+    return table_path(*only_input(inputs, name))
+
+
+def only_input(inputs: Inputs, name: str) -> tuple[str, Output]:
+    """Return a step's one input by its id; ProcessingError, by the processor's name, if none."""
     if len(inputs.outputs) != 1:
         names = ", ".join(inputs.outputs) or "none"
         raise ProcessingError(f"{name} takes exactly one input, got {names}")
-    step_id, output = next(iter(inputs.outputs.items()))
-    return table_path(step_id, output)
+    return next(iter(inputs.outputs.items()))
 
 
 def table_output(workspace: Workspace, records: int) -> Output:

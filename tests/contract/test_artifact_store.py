@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from support import folder_storage
 from support.folder_storage import FolderObjects, FolderStorage, away
 from support.steps import read_parquet
 
+from datamcp.clock import SystemClock
+from datamcp.config.text import child_environment
 from datamcp.errors import BackendUnavailable, ConfigError, ProcessingError
 from datamcp.pipelines.lineage import columns_in
 from datamcp.processors.at_hand import AtHand, as_handed_over
@@ -128,9 +130,14 @@ def test_sizes(bundle: Bundle) -> None:
 def test_nothing_is_seen_of_a_block_that_fails(bundle: Bundle) -> None:
     """Neither a file nor a part of one."""
     with pytest.raises(ZeroDivisionError), bundle.workspace().publish("a") as part:
-        part.write_text("half")
-        raise ZeroDivisionError
+        fail_after_half(part)
     assert bundle.names() == bundle.left() == []
+
+
+def fail_after_half(part: Path) -> None:
+    """Write something, and fail."""
+    part.write_text("half")
+    raise ZeroDivisionError
 
 
 def test_attempts_have_places_of_their_own(bundle: Bundle) -> None:
@@ -219,7 +226,7 @@ def test_a_run_is_removed(bundle: Bundle) -> None:
 
 def test_orphans(bundle: Bundle) -> None:
     """What is old, and nobody's; a store in which nothing is has none."""
-    later = datetime.now(UTC) + timedelta(days=1)
+    later = SystemClock().now() + timedelta(days=1)
     assert list(bundle.store.orphans(later, lambda _: False)) == []
     for run in ("kept", "lost", "tasks"):
         bundle.publish("a", "", run=run)
@@ -307,7 +314,7 @@ def test_a_store_that_is_away(
     fault(away)
     with remote.copies() as copies, pytest.raises(BackendUnavailable):
         copies.handed_over(location)
-    for act in (remote.store.probe, lambda: list(remote.store.orphans(datetime.now(UTC), bool))):
+    for act in (remote.store.probe, lambda: list(remote.store.orphans(SystemClock().now(), bool))):
         with pytest.raises(BackendUnavailable):
             act()
     assert remote.left() == []
@@ -352,7 +359,7 @@ with store.workspace("run", "step", 1).publish("a") as part:
 """
     source = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([str(tmp_path), source])
-    environment = {**os.environ, folder_storage.ROOT: str(tmp_path), "PYTHONPATH": path}
+    environment = {**child_environment({}), folder_storage.ROOT: str(tmp_path), "PYTHONPATH": path}
     died = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
     assert died.returncode == 9
     bundle = opened("renaming")

@@ -63,7 +63,6 @@ def test_no_option_of_a_processor_is_missing() -> None:
 
 
 _REFUSED: dict[str, dict[str, object]] = {
-    "output_destinations": {"output_destinations": ["there"]},
     "memory.store": {"processor": "memory.store"},
     "memory.retrieve": {"processor": "memory.retrieve"},
 }

@@ -91,7 +91,7 @@ def test_files_of_nobody_are_removed(settings: dict[str, str], tmp_path: Path) -
         with local.workspace(name, "step", 1).publish("a") as part:
             part.touch()
     subprocess.run(
-        ["touch", "-d", "3 days ago", str(tmp_path / "far" / "runs" / "old" / "step" / "1" / "a")],  # noqa: S607
+        ["touch", "-d", "3 days ago", str(tmp_path / "far" / "runs" / "old" / "step" / "1" / "a")],
         check=True,
     )
     done = run(given, tmp_path, "datamcp.bootstrap.errand", "clean")

@@ -10,7 +10,7 @@ HARMLESS = {
     "when": None,
     "map": None,
     "retry_policy": {"max_attempts": 3, "delay": 5},
-    "output_destinations": [],
+    "output_destinations": ["/srv/out/"],
     "concurrency_key": None,
     "timeout": 60,
 }
@@ -32,7 +32,6 @@ def test_defaults_are_accepted() -> None:
 @pytest.mark.parametrize(
     ("task", "path"),
     [
-        ({"output_destinations": ["s3"]}, "output_destinations"),
         ({"processor": "memory.retrieve"}, "processor"),
         ({"processor": "memory.store"}, "processor"),
     ],
