@@ -13,7 +13,7 @@ from sqlalchemy import inspect
 from support.sources import NAME, Warehouse, warehouse
 from support.steps import table
 
-from datamcp.errors import ConfigError, DatamcpError, ProcessingError
+from datamcp.errors import DatamcpError, ProcessingError
 from datamcp.processors.processor import ProcessingResult
 
 
@@ -370,7 +370,7 @@ def test_exactly_one_input(target: Warehouse) -> None:
 def test_an_unknown_connection(target: Warehouse) -> None:
     """A connection that nobody configured is named, with those that are."""
     given(target, TWO)
-    with pytest.raises(ConfigError, match=r"no connection 'warehose' in integrations \(there: "):
+    with pytest.raises(ProcessingError, match=r"no connection 'warehose' in integrations \(there"):
         write(target, connection="warehose")
     with pytest.raises(DatamcpError, match=r"did you mean 'warehouse'\?$"):
         write(target, connection="warehose")

@@ -4,8 +4,9 @@ from pathlib import Path
 import duckdb
 
 from datamcp import PipelineDefinition
-from datamcp.pipelines.lineage import columns_of, lineage_of
+from datamcp.pipelines.lineage import columns_in, lineage_of
 from datamcp.pipelines.status import PipelineStatus, RunState, StepStatus
+from datamcp.storage.artifacts import ArtifactStore
 from datamcp.tasks.states import State
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,7 +61,8 @@ def test_columns_are_those_of_the_file(tmp_path: Path) -> None:
     duckdb.sql("select 1::integer as n, 'x' as \"a b\"").write_parquet(str(table))
     text.write_text("n\n1\n")
     broken.write_text("n\n1\n")
-    assert columns_of(str(table)) == {"n": "INTEGER", "a b": "VARCHAR"}
-    assert columns_of(str(text)) is None
-    assert columns_of(str(broken)) is None
-    assert columns_of(str(tmp_path / "gone.parquet")) is None
+    store = ArtifactStore(str(tmp_path))
+    assert columns_in(store, str(table)) == {"n": "INTEGER", "a b": "VARCHAR"}
+    assert columns_in(store, str(text)) is None
+    assert columns_in(store, str(broken)) is None
+    assert columns_in(store, str(tmp_path / "gone.parquet")) is None

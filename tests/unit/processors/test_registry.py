@@ -10,7 +10,7 @@ def test_names_and_models(runner: StepRunner) -> None:
     """Every name makes a processor and has a model that refuses unknown keys."""
     registry = runner.registry
     assert registry.names() == [
-        *("data.validate", "document.extract", "file.read", "file.write"),
+        *("data.validate", "document.extract", "file.deliver", "file.read", "file.write"),
         *("http.get", "http.post", "sql.read", "sql.transform", "sql.write"),
     ]
     for name in registry.names():
