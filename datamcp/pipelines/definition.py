@@ -137,7 +137,8 @@ class TaskDefinition(_Model):
 
     `processor` names the data processor or the agent's capability that does the work;
     `configuration` is what it is told, in which strings may hold references. `input_sources` are
-    the steps whose outputs it receives. `timeout` is seconds. Steps of a pipeline that have the
+    the steps whose outputs it receives, `output_destinations` where its own is delivered: URLs,
+    absolute paths, and databases of `integrations`. `timeout` is seconds. Steps of a pipeline that have the
     same `concurrency_key` never run at the same time, in whichever run.
     """
 
