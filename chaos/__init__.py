@@ -10,6 +10,6 @@ Run by `python -m chaos`, or `make chaos`. In the order of a run:
 * `crew`: workers and beats; who dies is started again.
 * `faults`, `wreckage` and `letters`: what is done to processes, to servers, and by messages.
 * `run`: the run itself. `verdict`: what has to hold at the end, from the ledger and the effects.
-* `outcome`: the figures. `scenarios`: the runs that have a name and one question each; `beats`
+* `remains`: what can be seen of tasks that do not end. `outcome`: the figures. `scenarios`: the runs that have a name and one question each; `beats`
   asks of schedules, `dags` of pipelines.
 """

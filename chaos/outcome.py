@@ -48,6 +48,8 @@ class Outcome:
     crashes: dict[str, int] = field(default_factory=dict)
     """Processes that ended by themselves, by name."""
     made: list[Made] = field(default_factory=list)
+    remains: list[str] = field(default_factory=list)
+    """What was seen of tasks that did not end."""
 
     @property
     def is_good(self) -> bool:

@@ -16,6 +16,7 @@ from chaos.faults import PROCESS_FAULTS
 from chaos.letters import LETTER_FAULTS
 from chaos.outcome import Made, Outcome
 from chaos.producer import Producer
+from chaos.remains import remains
 from chaos.stage import PREFIX, Stage
 from chaos.traces import Traces
 from chaos.verdict import Verdict, judge, recoveries, summary
@@ -85,7 +86,7 @@ class Run:
                 self._await(lambda: producer.is_done, self._plan.patience, crew, "all enqueued")
             if producer.error is not None:
                 raise producer.error
-            self._await_end(crew)
+            self._await_end(crew, world)
             verdict = self._judge(world, producer)
             left = crew.stop()
             verdict.other += [f"process {pid} is left" for pid in left]
@@ -186,11 +187,15 @@ class Run:
 
     # The end.
 
-    def _await_end(self, crew: Crew) -> None:
+    def _await_end(self, crew: Crew, world: World) -> None:
         began = monotonic()
         self._tell(f"{began - self._began:7.1f} s  no more faults; waiting for the end of all")
         self._await(self._is_over, self._plan.patience, crew)
         self.outcome.seconds_to_end = round(monotonic() - began, 2)
+        if not self._is_over():
+            for line in remains(self._traces, self._stage, crew, world.runtime):
+                self.outcome.remains.append(line)
+                self._tell(line)
 
     def _is_over(self) -> bool:
         try:

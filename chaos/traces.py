@@ -130,6 +130,8 @@ def own_database() -> Database:
 
 # At the end.
 
+_ENDED = "'succeeded', 'failed', 'cancelled', 'timed_out'"
+
 
 class Traces:
     """Reads what was noted, and the ledger's rows."""
@@ -145,9 +147,37 @@ class Traces:
 
     def unfinished(self) -> int:
         """Return how many tasks have not ended."""
-        final = "'succeeded', 'failed', 'cancelled', 'timed_out'"
-        (row,) = self._all(f"SELECT count(*) AS n FROM tasks WHERE state NOT IN ({final})")  # noqa: S608  our own text
+        (row,) = self._all(f"SELECT count(*) AS n FROM tasks WHERE state NOT IN ({_ENDED})")  # noqa: S608  our own text
         return int(row.n)
+
+    def open_rows(self) -> Sequence[Any]:
+        """Return what tells of tasks that have not ended how they stand, the oldest first."""
+        columns = (
+            "task_id, task_type, state, queue, priority, queued_at, scheduled_at, started_at,"
+            " lease_until, attempt, losses, suspicions, blocked_on, concurrency_key, fence, agent_id,"
+            " awaits, cancel_requested, parent_id"
+        )
+        found = self._all(
+            f"SELECT {columns}, {self._now} AS now FROM tasks WHERE state NOT IN ({_ENDED})"  # noqa: S608  our own text
+            " ORDER BY queued_at"
+        )
+        return [row._mapping for row in found]  # noqa: SLF001  SQLAlchemy's name of it
+
+    def moves_of(self, task_id: str) -> Sequence[Any]:
+        """Return all moves of one task."""
+        found = self._all(
+            "SELECT was, became, agent_id, at FROM chaos_moves WHERE task_id = :task ORDER BY number",
+            task=task_id,
+        )
+        return [row._mapping for row in found]  # noqa: SLF001  as above
+
+    def turns(self) -> Sequence[str]:
+        """Return when whose turn is free."""
+        return [f"{row.key}: {row.free_at}" for row in self._all("SELECT key, free_at FROM turns")]
+
+    def processes(self) -> Sequence[str]:
+        """Return what processes report of themselves."""
+        return [str(dict(row._mapping)) for row in self._all("SELECT * FROM processes")]  # noqa: SLF001  as above
 
     def effects(self) -> dict[str, str]:
         """Return the task of each effect that was had once for its key."""
@@ -173,6 +203,10 @@ class Traces:
         counted = f"SELECT task_id, count(*) AS n FROM {table} GROUP BY task_id"  # noqa: S608  our own text
         return {row.task_id: row.n for row in self._all(counted)}
 
-    def _all(self, statement: str) -> Sequence[Any]:
+    @property
+    def _now(self) -> str:
+        return _NOW[self._database.dialect]
+
+    def _all(self, statement: str, **values: Any) -> Sequence[Any]:
         with self._database.autocommit() as connection:
-            return connection.execute(text(statement)).all()
+            return connection.execute(text(statement), values).all()

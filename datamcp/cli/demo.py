@@ -1,11 +1,9 @@
 """`datamcp demo`: the main job on real data, with the real processes, start to end."""
 
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -57,6 +55,7 @@ def demo(ctx: click.Context, pipelines: tuple[str, ...], timeout: float, as_json
     """  # noqa: D301  click's mark for text that is not re-wrapped
     from datamcp.cli.demo_run import DemoRun
     from datamcp.stack.process import beat, worker
+    from datamcp.stack.requests import Requests
     from datamcp.stack.stack import Stack
 
     shown = messages() if as_json else console()
@@ -67,20 +66,23 @@ def demo(ctx: click.Context, pipelines: tuple[str, ...], timeout: float, as_json
     definitions = [load_pipeline(folder / f"{name}.yaml") for name in starts]
     processes = [worker(PIPELINES, 2), *(worker(agent, 1) for agent in AGENTS), beat()]
     stack = Stack(loaded.config, processes, overrides=session().overrides)
-    with _obeying_sigterm(), stack, _runtime(stack) as runtime:
-        run = DemoRun(stack, runtime, shown, command=session().command)
-        for definition in definitions:
-            runtime.pipelines.sync.register_pipeline(definition)
-        run.start()
-        run.introduce()
-        ended = run.follow(starts, timeout)
-        if as_json:
-            print_json(ended)
-        else:
-            run.show_punctuality(ended)
-        for status in ended:
-            if status.state is RunState.SUCCEEDED and not as_json:
-                run.show_results(status)
+    with Requests() as requests:
+        with stack, _runtime(stack) as runtime:
+            run = DemoRun(stack, runtime, requests, shown, command=session().command)
+            for definition in definitions:
+                runtime.pipelines.sync.register_pipeline(definition)
+            run.start()
+            run.introduce()
+            ended = run.follow(starts, timeout)
+            if as_json:
+                print_json(ended)
+            else:
+                run.show_punctuality(ended)
+            for status in ended:
+                requests.obey()
+                if status.state is RunState.SUCCEEDED and not as_json:
+                    run.show_results(status)
+        requests.obey()
     shown.print("everything that was started is stopped")
     failed = [status for status in ended if status.state is not RunState.SUCCEEDED]
     for status in failed:
@@ -99,17 +101,3 @@ def _runtime(stack: "Stack") -> "Iterator[Runtime]":
     with connect(load(overrides=overrides).config) as runtime:
         runtime.depths.ready(PIPELINES)  # a broker that is away is told now, not in a worker's log
         yield runtime
-
-
-@contextmanager
-def _obeying_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that what was started is stopped."""
-    before = signal.signal(signal.SIGTERM, _leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _leave(*_signal: object) -> NoReturn:
-    sys.exit(143)

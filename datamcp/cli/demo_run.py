@@ -19,6 +19,7 @@ from datamcp.pipelines.status import PipelineStatus
 from datamcp.stack.life import Died
 from datamcp.stack.losses import Losses
 from datamcp.stack.record import write
+from datamcp.stack.requests import Requests
 from datamcp.stack.stack import Stack
 from datamcp.storage.remote import is_remote
 from datamcp.tasks.ledger import Death
@@ -29,18 +30,29 @@ class DemoRun:
     """Runs of pipelines on a stack."""
 
     def __init__(
-        self, stack: Stack, runtime: Runtime, shown: Console, *, command: Callable[[str], str]
+        self,
+        stack: Stack,
+        runtime: Runtime,
+        requests: Requests,
+        shown: Console,
+        *,
+        command: Callable[[str], str],
     ) -> None:
-        """Take the processes, the runtime, where to print, and how other commands are called."""
+        """Take the processes, the runtime, and who hears signals.
+
+        And where to print, and how other commands are called.
+        """
         self._stack = stack
         self._runtime = runtime
+        self._requests = requests
         self._shown = shown
         self._command = command
         self._clock = SystemClock()
         self._losses = Losses(runtime)
 
     def start(self) -> None:
-        """Start the processes."""
+        """Start the processes; leave instead, where that was asked for."""
+        self._requests.obey()
         leftovers = self._stack.leftovers
         self._losses.add(leftovers.owed if leftovers is not None else (), Death.EXPLAINED)
         self._stack.start()
@@ -63,6 +75,7 @@ class DemoRun:
         run_ids = [self._submit(pipeline, later) for pipeline, later in starts.items()]
 
         def tend() -> None:
+            self._requests.obey()
             self._revive()
             if self._clock.monotonic() > deadline:
                 raise StackError(f"it did not end within {timeout:g} s")
@@ -138,7 +151,7 @@ class DemoRun:
         """End runs that can't go on here, so that their history tells so."""
         for run_id in run_ids:
             self._runtime.pipelines.sync.cancel_pipeline(run_id)
-        self._stack.stop()
+        self._stack.stop(is_urgent=lambda: self._requests.count > 1)
         ours = [one.process_id for one in self._stack.records() if one.process_id]
         self._losses.add(ours, Death.EXPLAINED)
         self._losses.give_back()

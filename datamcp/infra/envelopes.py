@@ -66,20 +66,34 @@ def _is_envelope(found: Any) -> bool:
     properties, headers = found.get("properties"), found.get("headers")
     if not isinstance(properties, Mapping) or not isinstance(headers, Mapping | None):
         return False
-    body = found.get("body")
-    if body and properties.get("body_encoding") == "base64":
-        b64decode(body)
     return (
-        isinstance(properties.get("delivery_tag"), str)
-        and isinstance(properties.get("delivery_info"), Mapping)
-        and isinstance(body, str | None)
+        _is_body(found.get("body"), properties.get("body_encoding"))
+        and isinstance(properties.get("delivery_tag"), str)
+        and _tells_where_to(properties.get("delivery_info"))
+    )
+
+
+def _is_body(body: Any, encoding: Any) -> bool:
+    """Tell whether kombu can decode this; raises ValueError for what is no base64."""
+    if not isinstance(body, str) or not isinstance(encoding, str | None):
+        return False
+    name = (encoding or "utf-8").lower()
+    if name == "base64":
+        b64decode(body)
+    return name in {"base64", "utf-8"}
+
+
+def _tells_where_to(found: Any) -> bool:
+    """Tell whether this says where a message was sent to: that is kept until it is acknowledged."""
+    return isinstance(found, Mapping) and all(
+        isinstance(found.get(name), str) for name in ("exchange", "routing_key")
     )
 
 
 def _empty() -> dict[str, Any]:
     properties: dict[str, Any] = {
         "delivery_tag": str(uuid4()),
-        "delivery_info": {},
+        "delivery_info": {"exchange": "", "routing_key": ""},
         "body_encoding": None,
     }
     return {"body": "", "headers": {}, "content-type": "text/plain", "properties": properties}

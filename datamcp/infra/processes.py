@@ -187,8 +187,8 @@ def spawn(
 class Supervisor:
     """Starts named processes and, as a context manager, leaves none of them behind.
 
-    Leaving the block, by whatever exception, stops them all; a caller that is to obey SIGTERM turns
-    it into one (`signal.signal(SIGTERM, lambda *_: sys.exit(143))`).
+    Leaving the block, by whatever exception, stops them all. A caller that is to obey SIGTERM notes
+    it in a handler, and leaves the block where it can (`stack.requests`).
     """
 
     def __init__(self, *, stop_timeout: float = 10.0) -> None:

@@ -40,13 +40,18 @@ def _receipts(needs_none: Callable[[Any], bool]) -> type[Any]:
                 _plain.ack(self, delivery_tag)
 
         def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-            """Give one back, or throw it away."""
-            if self._light(delivery_tag) is None:
-                super().reject(delivery_tag, requeue=requeue)
-                return
+            """Give one back, as the next to be taken, or throw it away.
+
+            kombu 5.7 gives it back at the left end of the list, where new ones come: behind all
+            that was sent later.
+            """
             if requeue:
-                self.restore_by_tag(delivery_tag, leftmost=True)
-            _plain.ack(self, delivery_tag)
+                self.restore_by_tag(delivery_tag)
+                _plain.ack(self, delivery_tag)
+            elif self._light(delivery_tag) is None:
+                super().reject(delivery_tag)
+            else:
+                _plain.ack(self, delivery_tag)
 
         def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
             """Put one back into its queue."""
@@ -63,6 +68,13 @@ def _receipts(needs_none: Callable[[Any], bool]) -> type[Any]:
                     found,
                     leftmost,
                 )
+
+        def restore_unacked(self, client: Any = None) -> None:
+            """Put back what is not acknowledged, the oldest last: it is the next to be taken."""
+            with self.channel.conn_or_acquire(client) as found:
+                for tag in reversed(self._delivered):
+                    self.restore_by_tag(tag, client=found)
+            self._delivered.clear()
 
         def restore_unacked_once(self, stderr: Any = None) -> None:
             """Put back what is not acknowledged when the channel is closed.

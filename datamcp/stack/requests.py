@@ -47,6 +47,17 @@ class Requests:
         os.close(self._reader)
         os.close(self._writer)
 
+    def obey(self) -> None:
+        """Leave, where that was asked for: raise KeyboardInterrupt or, for other signals, SystemExit.
+
+        A handler that raised it would do so anywhere: in a callback, which swallows it, or inside of
+        a library in C++, which ends the process at once.
+        """
+        if self.first is signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.first is not None:
+            raise SystemExit(128 + self.first)
+
     def wait(self, seconds: float) -> None:
         """Wait for a signal, but no longer than that."""
         if select.select([self._reader], [], [], seconds)[0]:

@@ -1,4 +1,8 @@
-"""What a worker's consumer does with a task that it does not know: it leaves it to those who do."""
+"""What a worker's consumer does with what it can't run: it puts it aside, and lives.
+
+A message of which a worker died would be put back as that worker ends, and kill the next one: none
+may be able to. A task that it does not know is left to those who do.
+"""
 
 import logging
 from collections.abc import Callable
@@ -7,6 +11,7 @@ from typing import Any
 
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from kombu.exceptions import ContentDisallowed, DecodeError
 
 from datamcp.infra.prefork import keeping_sent
 from datamcp.tasks.gather import Gatherer
@@ -58,6 +63,17 @@ class LedgerConsumer(Consumer):  # type: ignore[misc]
         if are_threads:  # processes do so themselves
             self.pool.freed = controller.semaphore.release
 
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], object]:
+        """Put aside what has a body that Celery 5.7 takes for granted to hold something."""
+        receive: Callable[[Any], object] = super().create_task_handler(*args, **options)
+
+        def on_task_received(message: Any) -> object:
+            if _has_contents(message):
+                return receive(message)
+            return self.on_unknown_message(None, message)
+
+        return on_task_received
+
     def on_close(self) -> None:
         """Forget what came over the connection, but nothing that a slot has, if the worker ends."""
         ends = state.should_stop is not None
@@ -78,9 +94,30 @@ class LedgerConsumer(Consumer):  # type: ignore[misc]
         """Drop a hint: its row stays queued, and a hint is sent again (R4); else do as Celery does."""
         headers = message.headers or {}
         if not isinstance(headers, dict) or HINT not in headers:
-            super().on_unknown_task(body, message, exc)
+            if isinstance(_id_of(message), str):
+                super().on_unknown_task(body, message, exc)
+            else:  # there is nobody to be told
+                self.on_unknown_message(body, message)
             return
         message.ack_log_error(_log, self.connection_errors)
         self.app.telemetry.emit(
             "task.unknown_here", task_id=headers.get("id"), task_type=headers.get("task")
         )
+
+
+def _has_contents(message: Any) -> bool:
+    """Tell whether there is anything in a message's body, or that it will be refused for good."""
+    try:
+        return isinstance(message.payload, list | tuple | dict)
+    except (DecodeError, ContentDisallowed):
+        return True  # Celery says so
+    except (TypeError, ValueError, AttributeError, LookupError):
+        return False
+
+
+def _id_of(message: Any) -> object:
+    """Return the id of a task that nobody knows, wherever its message has it."""
+    found, payload = message.headers, message.payload
+    if "id" not in found and isinstance(payload, dict):
+        found = payload
+    return found.get("id")

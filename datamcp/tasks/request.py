@@ -27,6 +27,10 @@ FENCE = "datamcp_fence"
 """The header under which the main process tells a child the fence of its claim."""
 
 
+_CANVAS = {"callbacks": list, "errbacks": list, "chain": list, "chord": dict}
+"""What else a message may carry beside its arguments, by Celery's names."""
+
+
 class LeftToLedger(Ignore):  # type: ignore[misc]
     """The ledger has decided what becomes of the task: Celery has nothing more to do with it.
 
@@ -56,14 +60,35 @@ class LedgerRequest(Request):  # type: ignore[misc]
         """
         try:
             super().__init__(*args, **kwargs)
-        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            self._require_sense()
+        except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
             raise InvalidTaskError(f"not a task's message: {error}") from error
-        if not isinstance(self.id, str):
-            raise InvalidTaskError(f"not a task's message: its id is {type(self.id).__name__}")
         self.fence = new_token()
         self._request_dict[FENCE] = self.fence
         self._eta = None  # the row waits for it, not this process
         self._shares = False
+
+    def _require_sense(self) -> None:
+        """Read what is read later as well, where whatever raises would end this process.
+
+        Raises TypeError, ValueError or LookupError.
+        """
+        if not isinstance(self.id, str):
+            raise TypeError(f"its id is {type(self.id).__name__}")
+        if "\0" in self.id:
+            raise ValueError("its id has a NUL in it")
+        soft, hard = self.time_limits
+        for limit in (soft, hard):
+            if not isinstance(limit, int | float | None):
+                raise TypeError(f"a time limit is {type(limit).__name__}")
+        embed = self._payload[2]
+        if not isinstance(embed, dict | None):
+            raise TypeError(f"its canvas is {type(embed).__name__}")
+        for name, kind in _CANVAS.items():
+            if embed and not isinstance(embed.get(name), kind | None):
+                raise TypeError(f"its {name} is {type(embed[name]).__name__}")
+        if "stamped_headers" in self._request_dict:
+            self.stamps  # noqa: B018  reads them
 
     @property
     def is_hint(self) -> bool:
@@ -98,7 +123,7 @@ class LedgerRequest(Request):  # type: ignore[misc]
             and bool(self._ignore_result)
             and BATCH not in self._request_dict
             and not any(self.time_limits)
-            and not any(embed.values())
+            and not any((embed or {}).values())
         )
 
     @property

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
@@ -194,6 +195,39 @@ def as_odd_arguments(installed: Installation, foreign: Celery) -> None:
             )
 
 
+def as_odd_body(installed: Installation, foreign: Celery) -> None:
+    """Send bodies that hold nothing, or what is beside the arguments and is no canvas."""
+    headers = {"task": "lab.echo", "lang": "py"}
+    bodies = ("17", "null", "true", "1.5", '"args"', "[]", "{}", '{"args": 3}', "[[1], {}, [2]]")
+    canvases = ('{"errbacks": 5}', '{"chain": {}}', '{"chord": [1]}', '"text"', "17")
+    with foreign.connection() as connection:
+        for body in (*bodies, *(f"[[1], {{}}, {canvas}]" for canvas in canvases)):
+            for mark in ({}, {HINT: 1}):
+                Producer(connection).publish(
+                    body,
+                    routing_key="lab",
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                    headers={**headers, "id": str(uuid4()), **mark},
+                )
+
+
+def as_odd_unknown_task(installed: Installation, foreign: Celery) -> None:
+    """Send tasks that nobody has, and that have no id to which that could be told."""
+    with foreign.connection() as connection:
+        for headers in ({}, {"id": ["a", "list"]}, {"id": None}, {"id": 5}):
+            for body in ([[], {}, {}], {"task": "lab.unheard_of"}, {"id": 5}):
+                Producer(connection).publish(
+                    body,
+                    routing_key="lab",
+                    serializer="json",
+                    headers={"task": "lab.unheard_of", "lang": "py", **headers},
+                )
+        # As Celery 3 sent them.
+        for body in ({"task": "lab.unheard_of"}, {"task": 5, "id": 5}, {"task": "lab.echo"}):
+            Producer(connection).publish(body, routing_key="lab", serializer="json")
+
+
 def as_huge(installed: Installation, foreign: Celery) -> None:
     """Send far more than anybody should."""
     huge = foreign.send_task("lab.echo", args=["x" * 4_000_000], queue="lab", ignore_result=True)
@@ -211,10 +245,66 @@ def as_odd_headers(installed: Installation, foreign: Celery) -> None:
     usual = {"task": "lab.echo", "id": "odd", "lang": "py"}
     odd = ({"id": ["a", "list"]}, {"id": {}}, {"id": None}, {"id": 5}, {"task": ["a", "list"]})
     with foreign.connection() as connection:
-        for headers in (*odd, {"task": 42}, {"task": {}}, {"eta": "never"}, {"retries": "many"}):
-            Producer(connection).publish(
-                [[], {}, {}], routing_key="lab", serializer="json", headers={**usual, **headers}
-            )
+        for headers in (*odd, *_ODD):
+            for mark in ({}, {HINT: 1}):
+                Producer(connection).publish(
+                    [[], {}, {}],
+                    routing_key="lab",
+                    serializer="json",
+                    headers={**usual, **headers, **mark},
+                )
+
+
+_ODD: tuple[dict[str, object], ...] = (
+    {"task": 42},
+    {"task": {}},
+    {"eta": "never"},
+    {"eta": "0001-01-01T00:00:00+14:00"},
+    {"expires": [1]},
+    {"expires": "2001-01-01T00:00:00", "id": "a\0b"},
+    {"retries": "many"},
+    {"timelimit": "none"},
+    {"timelimit": 5},
+    {"timelimit": ["a", "b"]},
+    {"stamped_headers": 5},
+    {"stamped_headers": ["a"], "stamps": 5},
+    {"compression": "none such"},
+    {"datamcp_batch": 5},
+    {"group": 5, "root_id": {}, "parent_id": [], "ignore_result": "maybe"},
+)
+
+
+_PROPERTIES: dict[str, object] = {
+    "delivery_tag": "x",
+    "delivery_info": {"exchange": "", "routing_key": "lab"},
+    "body_encoding": "base64",
+}
+_ENVELOPE: dict[str, object] = {
+    "body": "W1tdLCB7fSwge31d",
+    "headers": {"task": "lab.echo", "id": "enveloped", "lang": "py"},
+    "content-type": "application/json",
+    "content-encoding": "utf-8",
+    "properties": _PROPERTIES,
+}
+_ODD_PARTS: tuple[dict[str, object], ...] = (
+    {"body": None},
+    {"body": 5},
+    {"body": ["a"]},
+    {"content-encoding": 5},
+    {"content-encoding": "none-such"},
+    {"content-type": ["a"]},
+    {"content-type": None},
+)
+_ODD_PROPERTIES: tuple[dict[str, object], ...] = (
+    {"delivery_info": {}},
+    {"delivery_info": {"exchange": 5, "routing_key": {}}},
+    {"body_encoding": "rot13"},
+    {"body_encoding": 5},
+    {"body_encoding": None},
+    {"priority": "high"},
+    {"priority": {}},
+    {"reply_to": 5, "correlation_id": {}},
+)
 
 
 def as_no_envelope(installed: Installation, foreign: Celery) -> None:
@@ -229,6 +319,11 @@ def as_no_envelope(installed: Installation, foreign: Celery) -> None:
         b'{"body": "%%%", "headers": {}, "properties": {"body_encoding": "base64"}}',
         b'{"body": "e30=", "properties": {"delivery_info": 3, "delivery_tag": "x"}}',
         b'{"body": "e30=", "headers": 3, "properties": {}}',
+        *(json.dumps({**_ENVELOPE, **part}) for part in _ODD_PARTS),
+        *(
+            json.dumps({**_ENVELOPE, "properties": {**_PROPERTIES, **part}})
+            for part in _ODD_PROPERTIES
+        ),
     )
     url = str(client_url(installed.settings["broker.url"]))
     with make_client(url) as client:
@@ -245,6 +340,8 @@ SENDERS = [
     as_huge,
     as_odd_id,
     as_odd_headers,
+    as_odd_body,
+    as_odd_unknown_task,
 ]
 
 

@@ -22,6 +22,27 @@ def test_signals_are_counted_and_interrupt_nothing(signum: signal.Signals) -> No
     assert signal.getsignal(signum) is before
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_is_obeyed_where_its_time_has_come(signum: signal.Signals) -> None:
+    """And nowhere else; the exit code is that of a process which the signal ends."""
+    with Requests() as requests:
+        requests.obey()
+        os.kill(os.getpid(), signum)
+        requests.wait(60)
+        with pytest.raises(SystemExit) as left:
+            requests.obey()
+    assert left.value.code == 128 + signum
+
+
+def test_an_interrupt_is_obeyed_as_one() -> None:
+    """So whoever hears of it says so."""
+    with Requests() as requests:
+        os.kill(os.getpid(), signal.SIGINT)
+        requests.wait(60)
+        with pytest.raises(KeyboardInterrupt):
+            requests.obey()
+
+
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     """As after `nohup`."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
