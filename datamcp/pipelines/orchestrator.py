@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor as ThreadPool
 from dataclasses import dataclass
 from datetime import datetime
@@ -372,9 +372,9 @@ class PipelineOrchestrator:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
 
-def finished_runs(ledger: PipelineLedger, run_ids: Sequence[str]) -> dict[str, RunState]:
+def finished_runs(ledger: PipelineLedger, run_ids: Collection[str]) -> dict[str, RunState]:
     """Return the states of those of some runs that have ended."""
-    states = ledger.states(run_ids)
+    states = ledger.states(list(run_ids))
     return {run_id: state for run_id, state in states.items() if state in FINAL_RUN_STATES}
 
 
