@@ -16,7 +16,7 @@ from datamcp.pipelines.preview import configuration_of, remarks
 
 if TYPE_CHECKING:
     from datamcp.bootstrap.runtime import Runtime
-    from datamcp.pipelines.ledger import NewStep
+    from datamcp.pipelines.new_run import NewStep
 
 _MAX_SHOWN = 200  # characters of a value that a line shows
 

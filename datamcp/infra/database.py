@@ -60,7 +60,6 @@ __all__ = [
     "means_unavailable",
     "parse",
     "reason",
-    "relax",
 ]
 
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()
@@ -208,15 +207,6 @@ def _relaxed(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.exec_driver_sql("PRAGMA synchronous = FULL")
-
-
-def relax(connection: Connection) -> None:
-    """Let the transaction's commit not be waited for until it is on disk: a crash may undo it.
-
-    On SQLite it is waited for.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(RELAXED.rstrip("; "))
 
 
 def _relax(

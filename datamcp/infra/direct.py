@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Executable, exc
 
 from datamcp.infra.composure import undisturbed
 from datamcp.infra.database import RELAXED, Database
+from datamcp.infra.prepare import Preparer
 
 Row = tuple[Any, ...]
 Convert = Callable[[Any], Any]
@@ -21,14 +22,20 @@ Convert = Callable[[Any], Any]
 class Direct:
     """One statement, which returns rows. Safe to share between threads, and to carry through a fork.
 
-    Its values are bound by name; it has no `IN` with a list of its own.
+    Its values are bound by name; it has no `IN` with a list of its own: see `among`.
     """
 
-    def __init__(self, database: Database, statement: Any) -> None:
-        """Take the database and the statement; nothing is opened."""
+    def __init__(self, database: Database, statement: Any, *, locks: Sequence[Any] = ()) -> None:
+        """Take the database and the statement; nothing is opened.
+
+        `locks` are statements that lock what is to be locked before, in the same round trip. What
+        waited for them sees what others have committed meanwhile. SQLite has one writer, and none.
+        """
         self._database = database
         self._statement: Executable = statement
+        self._locks: Sequence[Executable] = locks if database.dialect == "postgresql" else ()
         self._sent: _Sent | None = None
+        self._sent_before: Sequence[_Sent] = ()
 
     def run(self, values: Mapping[str, Any], *, is_relaxed: bool = False) -> list[Row]:
         """Run it, and commit; `is_relaxed` as of `Database.autocommit`.
@@ -41,10 +48,15 @@ class Direct:
         with undisturbed(), self._database.translated(), self._lent() as lent:
             return self._send(lent, lent.driver_connection, values, is_relaxed=is_relaxed)
 
-    def run_on(self, connection: Connection, values: Mapping[str, Any]) -> list[Row]:
-        """Run it in a transaction that has begun."""
-        lent = connection.connection
-        return self._send(lent, lent.driver_connection, values, is_relaxed=False)
+    def run_on(
+        self, connection: Connection, values: Mapping[str, Any], *, is_relaxed: bool = False
+    ) -> list[Row]:
+        """Run it in a transaction that has begun.
+
+        With `is_relaxed`, the commit of that is not waited for; on SQLite it is.
+        """
+        lent, is_relaxed = connection.connection, is_relaxed and self._database.dialect != "sqlite"
+        return self._send(lent, lent.driver_connection, values, is_relaxed=is_relaxed)
 
     @contextmanager
     def _lent(self) -> Iterator[Any]:
@@ -81,6 +93,7 @@ class Direct:
             preparer = self._database.preparer
             if preparer is not None:
                 statement = preparer.prepared(lent.info, cursor, statement) or statement
+            statement = self._before(preparer, lent, cursor, values) + statement
             if is_relaxed:
                 statement = RELAXED + statement
             for hook in hooks.before_cursor_execute:
@@ -97,6 +110,17 @@ class Direct:
         finally:
             cursor.close()
         return rows
+
+    def _before(
+        self, preparer: Preparer | None, lent: Any, cursor: Any, values: Mapping[str, Any]
+    ) -> str:
+        """Return what is sent in front of the statement: its locks, with their values in them."""
+        text = ""
+        for lock in self._sent_before:
+            prepared = preparer and preparer.prepared(lent.info, cursor, lock.text)
+            whole = cursor.mogrify(prepared or lock.text, lock.parameters(values)).decode()
+            text += whole.replace("%", "%%") + "; "
+        return text
 
     def _failure(
         self, error: Exception, lent: Any, cursor: Any, statement: str, parameters: Any
@@ -125,7 +149,9 @@ class Direct:
         return failure
 
     def _compile(self) -> "_Sent":
-        self._sent = _Sent(self._statement, self._database.engine.dialect)
+        dialect = self._database.engine.dialect
+        self._sent_before = [_Sent(lock, dialect) for lock in self._locks]
+        self._sent = _Sent(self._statement, dialect)
         return self._sent
 
 

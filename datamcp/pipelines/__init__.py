@@ -27,6 +27,8 @@
 - `status`: what callers are told of pipelines, runs and steps
 - `tables`, `ledger`: the rows of pipelines and runs, and every statement on them
 - `locks`: locks without a row, of those who decide about a run, and those who end its steps
+- `new_run`: a run and its steps as they are inserted
+- `countdown`: what the end of a step is to those that wait for it, in its transaction
 - `run_ledger`: statements on runs under way: room, pauses, times that have come, ends
 - `step_ledger`: statements on steps that somebody has to look at
 - `compiled`: definitions made ready to run, remembered per process

@@ -6,12 +6,11 @@ to decide, by sweeps for what a dead process left, and when somebody resumes or 
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
 from datamcp.errors import BackendUnavailable, DatamcpError
-from datamcp.infra.database import Connection, Row, relax
+from datamcp.infra.database import Connection
 from datamcp.pipelines.board import Board, Slip, reach
 from datamcp.pipelines.compiled import Catalogue, RunInfo, base_of, instance_id
 from datamcp.pipelines.crowd import ALL_STEPS, Crowd
@@ -20,13 +19,14 @@ from datamcp.pipelines.expression.expression import Scope as Names
 from datamcp.pipelines.expression.expression import is_true
 from datamcp.pipelines.gate import SLOTLESS, Gate, Verdict
 from datamcp.pipelines.gather import Gathered, gather
-from datamcp.pipelines.ledger import Adopted, PipelineLedger, step_row
+from datamcp.pipelines.ledger import PipelineLedger
 from datamcp.pipelines.locks import hold_run
 from datamcp.pipelines.memory import StepMemory, cache_key
+from datamcp.pipelines.new_run import Adopted, step_row
 from datamcp.pipelines.outputs import Kept, Scope, outputs_of, text_of, value_of
 from datamcp.pipelines.prepare import Preparer
 from datamcp.pipelines.status import FINAL_RUN_STATES
-from datamcp.pipelines.step_ledger import StepEnd, StepLedger, element_key, limit_key
+from datamcp.pipelines.step_ledger import LockedRun, StepEnd, StepLedger, element_key, limit_key
 from datamcp.pipelines.waiting import Look, Waits
 from datamcp.tasks.ledger import Hint
 from datamcp.tasks.states import FAILURES, FINAL, State
@@ -75,16 +75,23 @@ class Advancer:
     def advance(self, run_id: str) -> Decided:
         """Decide what there is to decide in a run; raises BackendUnavailable, with nothing written."""
         run = self._parts.catalogue.run(run_id)
-        undecided = self._steps.undecided(run_id)
-        if not undecided:  # as at the start of most runs, and where somebody else was faster
+        found = self._steps.undecided(run_id)
+        if not found:  # as at the start of most runs, and where somebody else was faster
             return Decided()
+        undecided = {one.step_id for one in found}
+        if not any(one.may_end for one in found):  # as most often: they start, and nothing else
+            with suppress(_TooNarrow):
+                return self._decide(run, undecided, is_narrow=True)
+        return self._decide(run, reach(run.compiled, undecided), is_narrow=False)
+
+    def _decide(self, run: RunInfo, step_ids: Collection[str], *, is_narrow: bool) -> Decided:
+        """Decide about steps; raises _TooNarrow, with nothing written, if that concerns others."""
         with self._steps.database.transaction() as connection:
-            hold_run(connection, run_id)
-            slips = self._steps.lock(connection, run_id, reach(run.compiled, undecided))
-            row = self._steps.lock_run(connection, run_id)
+            slips = self._steps.lock(connection, run.run_id, step_ids)
+            row = self._steps.lock_run(connection, run.run_id)
             if not _may_go_on(row):
                 return Decided()
-            turn = _Turn(self._parts, connection, run, row, slips)
+            turn = _Turn(self._parts, connection, run, row, slips, is_narrow=is_narrow)
             turn.play()
             turn.write()
             return turn.decided
@@ -107,6 +114,10 @@ class Advancer:
             return turn.decided
 
 
+class _TooNarrow(Exception):  # noqa: N818  no error: it is looked at once more
+    """An end concerns steps that were not locked."""
+
+
 class _Turn:
     """The decisions of one transaction."""
 
@@ -115,14 +126,17 @@ class _Turn:
         parts: Parts,
         connection: Connection,
         run: RunInfo,
-        row: Row[Any],
+        row: LockedRun,
         slips: Collection[Slip],
+        *,
+        is_narrow: bool = False,
     ) -> None:
         self._parts = parts
         self._connection = connection
         self._run = run
         self._compiled = run.compiled
-        self._now: datetime = row.now
+        self._is_narrow = is_narrow  # the steps below are not there
+        self._now = row.now
         self._has_begun = row.started_at is not None
         self._board = Board(run.compiled, slips, self._ended)
         self._starts: dict[str, str | None] = {}  # by task id: the key of its limit
@@ -409,6 +423,8 @@ class _Turn:
         self._end_as(slip, StepEnd(slip.task_id, state, code, message, output, adopted_from))
 
     def _end_as(self, slip: Slip, end: StepEnd) -> None:
+        if self._is_narrow:
+            raise _TooNarrow
         self._ends.append(end)
         self._is_repeatable = False
         step = self._compiled.step_of(slip.step_id)
@@ -442,9 +458,11 @@ class _Turn:
         for slip in self._kept_out:
             slip.is_undecided, slip.is_changed = True, True
         self._parts.steps.put_back(self._connection, self._board.changed)
-        self.decided.hints = self._parts.steps.start(self._connection, self._starts)
-        if self._starts and self._is_repeatable:
-            relax(self._connection)  # what a crash undoes, sweeps decide again
+        self.decided.hints = self._parts.steps.start(
+            self._connection,
+            self._starts,
+            is_relaxed=self._is_repeatable,  # what a crash undoes, sweeps decide again
+        )
         if not self._starts:
             self.decided.is_over = self._parts.ledger.close(self._connection, self._run.run_id)
 
@@ -453,7 +471,7 @@ class _Turn:
         self._ends = []
 
 
-def _may_go_on(row: Row[Any]) -> bool:
+def _may_go_on(row: LockedRun) -> bool:
     return (
         row.state not in FINAL_RUN_STATES
         and not row.cancel_requested

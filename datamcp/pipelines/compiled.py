@@ -126,7 +126,7 @@ def instance_id(step_id: str, index: int) -> str:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What never changes about a run."""
+    """What never changes about a run, once it is so."""
 
     run_id: str
     parameters: str  # JSON
@@ -134,6 +134,7 @@ class RunInfo:
     compiled: Compiled
     interval: tuple[str, str] | None = None  # of the data that it is for: from, to; as `fire_at`
     resumed_from: str | None = None  # the run that has done what it has taken over
+    has_begun: bool = False  # it had when this process first saw it
 
     @property
     def fields(self) -> dict[str, JSONValue]:
@@ -184,7 +185,15 @@ class Catalogue:
             fire_at = (row.fire_at or row.scheduled_at or row.created_at).isoformat()
             ends = (row.interval_start, row.interval_end)
             interval = None if None in ends else (ends[0].isoformat(), ends[1].isoformat())
-            info = RunInfo(run_id, row.parameters, fire_at, compiled, interval, row.resumed_from)
+            info = RunInfo(
+                run_id,
+                row.parameters,
+                fire_at,
+                compiled,
+                interval,
+                row.resumed_from,
+                has_begun=row.started_at is not None,
+            )
             self._runs.keep(run_id, info)
         return info
 

@@ -4,12 +4,13 @@ All of it may be lost with the process: whatever it does not do, the supervisor'
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from datamcp.errors import BackendUnavailable, DatamcpError
 from datamcp.pipelines.admission import Admission
 from datamcp.pipelines.advance import Advancer, Decided
+from datamcp.pipelines.countdown import Counted
 from datamcp.pipelines.crowd import ALL_STEPS
 from datamcp.pipelines.end import Ends
 from datamcp.pipelines.run import Runs
@@ -54,10 +55,14 @@ class Director:
         for key in follow_up.limits:
             self._do([("advance", run_id) for run_id in self._kept_out(key)])
 
-    def start(self, run_id: str) -> bool:
-        """Send what a run begins with; tell whether the broker took it."""
-        is_sent = self._runs.start(run_id)
-        self._do([("advance", run_id)])
+    def start(self, run_id: str, first: Sequence[Counted] | None = None) -> bool:
+        """Send what a run begins with; tell whether the broker took it.
+
+        `first` are the steps that it begins with; they are looked up where that is not known.
+        """
+        is_sent = self._runs.start(run_id, first)
+        if first is None or any(one.is_undecided for one in first):
+            self._do([("advance", run_id)])
         return is_sent
 
     def advance(self, run_ids: Iterable[str]) -> None:

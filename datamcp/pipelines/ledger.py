@@ -7,25 +7,23 @@ leads to is written here, in the same transaction (protocol R12).
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
     Executable,
     Row,
+    Select,
     and_,
     bindparam,
     case,
     delete,
-    false,
+    exists,
     func,
     insert,
-    literal,
+    literal_column,
     not_,
     null,
     or_,
@@ -35,16 +33,24 @@ from sqlalchemy import (
 
 from datamcp.infra import instants
 from datamcp.infra.database import Database
-from datamcp.infra.instants import Instant
+from datamcp.infra.direct import Direct
 from datamcp.infra.prepare import PREPARED
-from datamcp.pipelines.gate import Gate
-from datamcp.pipelines.locks import share_run
+from datamcp.pipelines.countdown import COUNTED, Countdown, Counted, Counts
+from datamcp.pipelines.locks import ADMISSION
+from datamcp.pipelines.new_run import (
+    GIVEN,
+    NewRun,
+    NewStep,
+    counted,
+    first_rows,
+    insert_run,
+    insert_steps,
+)
 from datamcp.pipelines.notices import PENDING
 from datamcp.pipelines.status import FINAL_RUN_STATES, RunState, run_state
 from datamcp.pipelines.tables import pipelines, runs, signals, step_cache
-from datamcp.tasks.ledger import HINT_COLUMNS, Now
+from datamcp.tasks.ledger import Now
 from datamcp.tasks.retention import forget
-from datamcp.tasks.statements import insert_if_new
 from datamcp.tasks.states import FINAL, State
 from datamcp.tasks.tables import attempts, tasks
 from datamcp.types import step_task_id
@@ -53,83 +59,7 @@ _ASKED = 1000  # runs that one statement asks for
 
 _PRUNED_RUNS = 2000  # of one call
 _PRUNED_TOGETHER = 500  # rows of one transaction: others wait for no longer than that takes
-_ADMISSIONS = 0x72756E73  # likewise: of those who count and admit runs
 _REGISTRATIONS = 0x70697065  # the advisory lock of those who register: any number of our own
-
-
-Counts = tuple[int, int]
-"""How many upstreams of a step have settled, and how many of those were no success."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewStep:
-    """A step as it is inserted. `parameters` is JSON text, with its references.
-
-    So is `retry_policy`; None means that nobody but the step itself decides.
-    """
-
-    step_id: str
-    task_type: str
-    queue: str
-    priority: int
-    parameters: str
-    max_attempts: int
-    retry_policy: str | None
-    timeout: float | None
-    upstreams: int  # that have not ended
-    downstreams: Sequence[str]
-    gate: Gate = Gate.OPEN
-    is_forgiving: bool = False
-    unsuccessful: int = 0  # of the upstreams that have ended
-    adopted: "Adopted | None" = None
-    map_index: int | None = None  # of one of many
-    parent_id: str | None = None
-    metadata: str | None = None  # JSON
-
-    @property
-    def is_looked_at(self) -> bool:
-        """Whether more than the success of its upstreams decides if it starts."""
-        return self.gate is not Gate.OPEN or self.unsuccessful > 0
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """How a step has ended already, in an earlier run; `output` is JSON."""
-
-    state: State
-    output: str | None
-    task_id: str | None
-    error_code: str | None = None
-    error_message: str | None = None
-    note: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRun:
-    """A run as it is inserted. `parameters` is JSON text.
-
-    It waits while there are `most_runs` under way, or `most_of_pipeline` of its pipeline; a run
-    that another one waits for does not. `timeout` and `deadline` are seconds from its start.
-    """
-
-    run_id: str
-    pipeline_id: str
-    revision: int
-    version: str
-    parameters: str
-    triggered_by: str
-    scheduled_at: datetime | None = None
-    most_runs: int | None = None
-    most_of_pipeline: int | None = None
-    timeout: float | None = None
-    deadline: float | None = None
-    resumed_from: str | None = None
-    parent_task_id: str | None = None
-    fire_at: datetime | None = None  # where it is for another time than it is due
-    interval_start: datetime | None = None
-    interval_end: datetime | None = None
-    is_told_of: bool = False  # somebody wants to know how it ends
-    note: str | None = None
 
 
 class PipelineLedger:
@@ -139,9 +69,14 @@ class PipelineLedger:
         """Take the database and, in tests, a clock in its place."""
         self.database = database
         self._now = now
-        self._lock_steps = _lock_steps()
-        self._release = _release_steps(now(), tasks.c.awaits.is_(None))
-        self._release_many = _release_steps(now(), tasks.c.awaits.is_not(None))
+        self._countdown = Countdown(database, now())
+        self._insert_run = Direct(database, insert_run(database.dialect, now()))
+        self._insert_steps = insert_steps(database.dialect, now()).execution_options(**PREPARED)
+        self._count_runs = Direct(database, _count_runs(), locks=[ADMISSION])
+        self._begin = Direct(database, _begin(now()))
+        self._look = Direct(database, _look(), locks=[_lock_run()])
+        self._count = Direct(database, _count())
+        self._end = Direct(database, _end(now()))
 
     # Pipelines.
 
@@ -193,85 +128,35 @@ class PipelineLedger:
 
     # Runs.
 
-    def start(self, run: NewRun, steps: Sequence[NewStep]) -> None:
-        """Insert a run and all its steps, and commit."""
+    def start(self, run: NewRun, steps: Sequence[NewStep]) -> Sequence[Counted] | None:
+        """Insert a run and all its steps, and commit; return what `start_on` does."""
         with self.database.transaction() as connection:
-            self.start_on(connection, run, steps)
+            return self.start_on(connection, run, steps)
 
-    def start_on(self, connection: Connection, run: NewRun, steps: Sequence[NewStep]) -> bool:
+    def start_on(
+        self, connection: Connection, run: NewRun, steps: Sequence[NewStep]
+    ) -> Sequence[Counted] | None:
         """Insert a run and all its steps; those that wait for none are released when it is due.
 
         A run is due at once, or at `scheduled_at`, by the database's clock; and it waits until
-        there is room. False, with nothing written, if there is a run with this id already.
+        there is room. Returns the steps that are queued, or to be looked at; None, with nothing
+        written, if there is a run with this id already.
         """
-        now = self._now()
-        due = literal(run.scheduled_at, Instant())
-        is_kept_out = literal(not self._has_room(connection, run))
-        is_out = or_(is_kept_out, func.coalesce(due > now, false()))
-        new = insert_if_new(self.database.dialect, runs).values(
-            run_id=run.run_id,
-            pipeline_id=run.pipeline_id,
-            revision=run.revision,
-            version=run.version,
-            state=RunState.QUEUED,
-            parameters=run.parameters,
-            triggered_by=run.triggered_by,
-            scheduled_at=run.scheduled_at,
-            created_at=now,
-            admitted_at=case((is_out, null()), else_=now),
-            timeout=run.timeout,
-            deadline=run.deadline,
-            timeout_at=_later(now, run.timeout, is_out),
-            deadline_at=_later(now, run.deadline, is_out),
-            resumed_from=run.resumed_from,
-            parent_task_id=run.parent_task_id,
-            fire_at=run.fire_at,
-            interval_start=run.interval_start,
-            interval_end=run.interval_end,
-            notice=PENDING if run.is_told_of else None,
-            note=run.note,
+        values = {name: getattr(run, name) for name in GIVEN}
+        kept_out = not self._has_room(connection, run)
+        notice = PENDING if run.is_told_of else None
+        found = self._insert_run.run_on(
+            connection, {**values, "kept_out": kept_out, "told": notice}
         )
-        if not connection.execute(new).rowcount:
-            return False
-        self._insert_steps(connection, run, steps, is_out)
+        if not found:
+            return None
+        ((admitted_at,),) = found
+        rows = first_rows(run.run_id, steps, may_begin=admitted_at is not None)
+        if rows:
+            connection.execute(self._insert_steps, {"rows": json.dumps(rows)})
         if all(one.adopted is not None for one in steps):
             self.close(connection, run.run_id)
-        return True
-
-    def _insert_steps(
-        self,
-        connection: Connection,
-        run: NewRun,
-        steps: Sequence[NewStep],
-        is_out: ColumnElement[bool],
-    ) -> None:
-        now = self._now()
-        statement = insert(tasks).values(created_at=now)
-        first = {
-            "state": case((is_out, State.SCHEDULED), else_=State.QUEUED),
-            "queued_at": case((is_out, null()), else_=now),
-        }
-        looked_at = {"state": State.SCHEDULED, "undecided": not_(is_out)}
-        ended = {"finished_at": now, "apart": True}
-        # What was taken over may be all that an early step needs.
-        is_resumed = run.resumed_from is not None
-        ready = [one for one in steps if _begins(one) or (is_resumed and _is_early(one))]
-        later = [one for one in steps if not (_begins(one) or (is_resumed and _is_early(one)))]
-        for values, some in (
-            (first, [one for one in ready if not one.is_looked_at]),
-            (looked_at, [one for one in ready if one.is_looked_at]),
-            ({"state": State.SCHEDULED}, later),
-        ):
-            rows = [step_row(run.run_id, one) for one in some if one.adopted is None]
-            if rows:
-                connection.execute(statement.values(values), rows)
-        adopted = [
-            step_row(run.run_id, one) | _adopted_row(one.adopted)
-            for one in steps
-            if one.adopted is not None
-        ]
-        if adopted:
-            connection.execute(statement.values(ended), adopted)
+        return [counted(row) for row in rows if row["begins"]]
 
     # Room for runs.
 
@@ -279,8 +164,8 @@ class PipelineLedger:
         """Tell whether a run may begin, and let nobody else ask until this transaction ends."""
         if run.most_runs is None or run.parent_task_id is not None:
             return True
-        self.lock_admission(connection)
-        under_way = self.under_way(connection)
+        counts = self._count_runs.run_on(connection, {})
+        under_way: Counter[str] = Counter(dict(counts))
         most = run.most_of_pipeline
         return under_way.total() < run.most_runs and (
             most is None or under_way[run.pipeline_id] < most
@@ -289,28 +174,18 @@ class PipelineLedger:
     def lock_admission(self, connection: Connection) -> None:
         """Let nobody else count or admit runs until the transaction ends."""
         if self.database.dialect == "postgresql":  # SQLite has one writer anyway
-            connection.execute(select(func.pg_advisory_xact_lock(_ADMISSIONS)))
+            connection.execute(ADMISSION)
 
     def under_way(self, connection: Connection) -> Counter[str]:
         """Return how many runs of each pipeline may run now; what others wait for not counted."""
-        statement = (
-            select(runs.c.pipeline_id, func.count())
-            .where(
-                runs.c.finished_at.is_(None),
-                runs.c.admitted_at.is_not(None),
-                runs.c.parent_task_id.is_(None),
-            )
-            .group_by(runs.c.pipeline_id)
-        )
-        return Counter(dict(tuple(row) for row in connection.execute(statement)))
+        return Counter(dict(tuple(row) for row in connection.execute(_count_runs())))
 
-    def queued(self, run_id: str) -> list[Row[Any]]:
-        """Return the hints of a run's steps that are queued, each after its state."""
-        statement = select(tasks.c.state, tasks.c.undecided, *HINT_COLUMNS).where(
-            tasks.c.run_id == run_id, tasks.c.state == State.QUEUED
-        )
+    def queued(self, run_id: str) -> list[Counted]:
+        """Return a run's steps that are queued."""
+        statement = select(*COUNTED).where(tasks.c.run_id == run_id, tasks.c.state == State.QUEUED)
         with self.database.autocommit() as connection:
-            return list(connection.execute(statement.order_by(tasks.c.task_id)))
+            found = connection.execute(statement.order_by(tasks.c.task_id))
+            return [Counted.of(row) for row in found]
 
     def unfinished(self, connection: Connection, run_ids: Collection[str]) -> set[str]:
         """Return which of these runs have not ended."""
@@ -383,23 +258,11 @@ class PipelineLedger:
 
     def begin(self, run_id: str) -> None:
         """Note that a first step of a run has started."""
-        with self.database.autocommit() as connection:
-            self.begin_on(connection, run_id)
+        self._begin.run({"run": run_id})
 
     def begin_on(self, connection: Connection, run_id: str) -> None:
         """Note that a first step of a run has started, or waits."""
-        connection.execute(
-            update(runs)
-            .where(
-                runs.c.run_id == run_id,
-                runs.c.started_at.is_(None),
-                runs.c.state.not_in(FINAL_RUN_STATES),
-            )
-            .values(
-                state=case((runs.c.state == RunState.QUEUED, RunState.RUNNING), else_=runs.c.state),
-                started_at=self._now(),
-            )
-        )
+        self._begin.run_on(connection, {"run": run_id})
 
     # What a settled step leads to, in the transaction that settled it.
 
@@ -410,64 +273,34 @@ class PipelineLedger:
         counts: Mapping[str, Counts],
         *,
         is_of_instances: bool = False,
-    ) -> Sequence[Row[Any]]:
-        """Count so many settled upstreams for each of these steps; return the rows that were waiting.
-
-        Those whose last upstreams they were are queued now, or `undecided`: somebody is to look.
-        `is_of_instances` tells that what has settled are steps that these were made to.
-        """
-        release = self._release_many if is_of_instances else self._release
-        share_run(connection, run_id)
-        self._lock(connection, run_id, list(counts))
-        alike: dict[Counts, list[str]] = {}
-        for step_id, count in counts.items():
-            alike.setdefault(count, []).append(step_task_id(run_id, step_id))
-        return [
-            row
-            for (settled, bad), task_ids in alike.items()
-            for row in connection.execute(
-                release, {"ids": task_ids, "settled": settled, "bad": bad}
-            )
-        ]
+    ) -> Sequence[Counted]:
+        """Count settled upstreams of steps that wait, as `Countdown.release` does."""
+        return self._countdown.release(connection, run_id, counts, is_of_instances=is_of_instances)
 
     def close(self, connection: Connection, run_id: str) -> bool:
         """End a run if all its steps have ended; tell whether this call did."""
-        locked = select(runs).where(runs.c.run_id == run_id).with_for_update()
-        run = connection.execute(locked).one()
-        if RunState(run.state) in FINAL_RUN_STATES:
+        ((found, is_open, cancel_requested, stopped_by, timeout, parent),) = self._look.run_on(
+            connection, {"run": run_id}
+        )
+        if RunState(found) in FINAL_RUN_STATES or is_open:
             return False
         state = run_state(
             self._counts(connection, run_id),
-            cancel_requested=run.cancel_requested,
-            is_stopped=run.stopped_by is not None,
+            cancel_requested=cancel_requested,
+            is_stopped=stopped_by is not None,
         )
         if state is None:
             return False
-        code, message = self._why(connection, run, state)
-        connection.execute(
-            update(runs)
-            .where(runs.c.run_id == run_id)
-            .values(
-                state=state,
-                finished_at=self._now(),
-                error_code=code,
-                error_message=message,
-                notice=case((runs.c.notice.is_not(None), literal(str(state))), else_=null()),
-            )
-        )
-        if run.parent_task_id is not None:
-            self._wake_parent(connection, run.parent_task_id)
+        code = message = None
+        if state is RunState.FAILED and stopped_by is not None:
+            code, message = stopped_by, f"the run took longer than {timeout:g} s"
+        elif state is RunState.FAILED:
+            code, message = self._cause(connection, run_id)
+        end = {"run": run_id, "end_state": state, "code": code, "message": message}
+        self._end.run_on(connection, end)
+        if parent is not None:
+            self._wake_parent(connection, parent)
         return True
-
-    def _why(
-        self, connection: Connection, run: Row[Any], state: RunState
-    ) -> tuple[str | None, str | None]:
-        """Return the error code and message of a run that ends so."""
-        if state is not RunState.FAILED:
-            return None, None
-        if run.stopped_by is not None:
-            return run.stopped_by, f"the run took longer than {run.timeout:g} s"
-        return self._cause(connection, run.run_id)
 
     def _wake_parent(self, connection: Connection, task_id: str) -> None:
         """Have the step looked at that waits for a run."""
@@ -520,23 +353,10 @@ class PipelineLedger:
         with self.database.autocommit() as connection:
             return bool(connection.execute(statement).rowcount)
 
-    def _lock(self, connection: Connection, run_id: str, step_ids: Sequence[str]) -> list[str]:
-        """Lock steps that wait, in the order of their ids, so that no two finishes deadlock."""
-        task_ids = sorted(step_task_id(run_id, step_id) for step_id in step_ids)
-        if len(task_ids) > 1:
-            connection.execute(self._lock_steps, {"ids": task_ids})
-        return task_ids
-
     def _counts(self, connection: Connection, run_id: str) -> dict[State, int]:
         """Count steps by state; a failure that is forgiven is a success here."""
-        is_forgiven = and_(tasks.c.forgiven, tasks.c.state.in_([State.FAILED, State.TIMED_OUT]))
-        # What failed of many, the step that puts them together tells.
-        is_forgiven = or_(
-            is_forgiven, and_(tasks.c.map_index.is_not(None), tasks.c.finished_at.is_not(None))
-        )
-        seen = case((is_forgiven, State.SUCCEEDED), else_=tasks.c.state)
-        statement = select(seen, func.count()).where(tasks.c.run_id == run_id).group_by(seen)
-        return {State(state): count for state, count in connection.execute(statement)}
+        counts = self._count.run_on(connection, {"run": run_id})
+        return {State(state): count for state, count in counts}
 
     def _cause(self, connection: Connection, run_id: str) -> tuple[str, str]:
         """Return the code and message of the step that failed first."""
@@ -572,99 +392,75 @@ def _portions(old: Iterable[Sequence[Any]], limit: int) -> Iterator[list[str]]:
         yield portion
 
 
-def _lock_steps() -> Executable:
-    """Lock those of some rows that wait, in the order of their ids. Takes `ids`.
-
-    One that has started early is left alone: whoever ends it holds it, and wants others of these.
-    """
-    ids: BindParameter[list[str]] = bindparam("ids", expanding=True)
-    waiting = and_(tasks.c.task_id.in_(ids), tasks.c.state == State.SCHEDULED)
-    locked = select(tasks.c.task_id).where(waiting).order_by(tasks.c.task_id)
-    return locked.with_for_update().execution_options(**PREPARED)
-
-
-def _release_steps(now: ColumnElement[Any], where: ColumnElement[bool]) -> Executable:
-    """Count settled upstreams of rows of a condition that wait; return their states and hints.
-
-    Takes `ids`, how many have been `settled` for each of them, and how many of those were `bad`.
-    """
-    ids: BindParameter[list[str]] = bindparam("ids", expanding=True)
-    settled = bindparam("settled", type_=tasks.c.upstreams_left.type)
-    bad = bindparam("bad", type_=tasks.c.unsuccessful.type)
-    is_last = tasks.c.upstreams_left <= settled
-    is_paused = (
-        select(runs.c.paused_at.is_not(None)).where(runs.c.run_id == tasks.c.run_id)
-    ).scalar_subquery()
-    is_open = and_(tasks.c.gate == Gate.OPEN, tasks.c.unsuccessful + bad == 0, not_(is_paused))
-    starts = and_(is_last, is_open)
-    is_each = and_(tasks.c.gate == Gate.EACH, tasks.c.awaits.is_(None))
-    is_looked_at = or_(is_last, is_each)
+def _count_runs() -> Select[Any]:
     return (
-        update(tasks)
+        select(runs.c.pipeline_id, func.count())
         .where(
-            tasks.c.task_id.in_(ids),
-            tasks.c.state == State.SCHEDULED,
-            where,
-            tasks.c.fence.is_(None),  # else it has begun, and was put off
+            runs.c.finished_at.is_(None),
+            runs.c.admitted_at.is_not(None),
+            runs.c.parent_task_id.is_(None),
         )
-        .values(
-            upstreams_left=tasks.c.upstreams_left - settled,
-            unsuccessful=tasks.c.unsuccessful + bad,
-            state=case((starts, State.QUEUED), else_=tasks.c.state),
-            queued_at=case((starts, now), else_=null()),
-            undecided=and_(is_looked_at, not_(starts)),
-        )
-        .returning(tasks.c.state, tasks.c.undecided, *HINT_COLUMNS)
-        .execution_options(**PREPARED)
+        .group_by(runs.c.pipeline_id)
     )
 
 
-def _later(
-    now: ColumnElement[Any], seconds: float | None, is_out: ColumnElement[bool]
-) -> ColumnElement[Any] | None:
-    """Return so many seconds from now, of a run that begins now."""
-    return None if seconds is None else case((is_out, null()), else_=instants.After(now, seconds))
+def _begin(now: ColumnElement[Any]) -> Executable:
+    goes_on = and_(*(runs.c.state != state for state in sorted(FINAL_RUN_STATES)))
+    return (
+        update(runs)
+        .where(runs.c.run_id == bindparam("run"), runs.c.started_at.is_(None), goes_on)
+        .values(
+            state=case((runs.c.state == RunState.QUEUED, RunState.RUNNING), else_=runs.c.state),
+            started_at=now,
+        )
+        .returning(runs.c.run_id)
+    )
 
 
-def _begins(step: NewStep) -> bool:
-    return step.upstreams <= 0
+def _lock_run() -> Executable:
+    return select(runs.c.run_id).where(runs.c.run_id == bindparam("run")).with_for_update()
 
 
-def _is_early(step: NewStep) -> bool:
-    return step.gate is Gate.EACH
+def _look() -> Executable:
+    """Return what the end of a run depends on; and whether a step of it has not ended.
+
+    To be asked once the run is locked, apart from that: whoever ends a step at the same time has
+    then ended it, or will look in his turn.
+    """
+    is_final = or_(*(tasks.c.state == state for state in sorted(FINAL)))
+    is_open = exists().where(tasks.c.run_id == bindparam("run"), not_(is_final))
+    return select(
+        runs.c.state,
+        is_open,
+        runs.c.cancel_requested,
+        runs.c.stopped_by,
+        runs.c.timeout,
+        runs.c.parent_task_id,
+    ).where(runs.c.run_id == bindparam("run"))
 
 
-def _adopted_row(adopted: Adopted) -> dict[str, Any]:
-    return {
-        "state": adopted.state,
-        "output": adopted.output,
-        "adopted_from": adopted.task_id,
-        "error_code": adopted.error_code,
-        "error_message": adopted.error_message,
-        "note": adopted.note,
-    }
+def _count() -> Executable:
+    """Count the steps of a run by state; a failure that is forgiven is a success here."""
+    is_failure = or_(tasks.c.state == State.FAILED, tasks.c.state == State.TIMED_OUT)
+    # What failed of many, the step that puts them together tells.
+    is_one_of_many = and_(tasks.c.map_index.is_not(None), tasks.c.finished_at.is_not(None))
+    is_forgiven = or_(and_(tasks.c.forgiven, is_failure), is_one_of_many)
+    state = case((is_forgiven, literal_column(f"'{State.SUCCEEDED}'")), else_=tasks.c.state)
+    seen = state.label("seen")
+    return select(seen, func.count()).where(tasks.c.run_id == bindparam("run")).group_by(seen)
 
 
-def step_row(run_id: str, step: NewStep) -> dict[str, Any]:
-    """Return the values of a step's row, without its state."""
-    return {
-        "task_id": step_task_id(run_id, step.step_id),
-        "task_type": step.task_type,
-        "queue": step.queue,
-        "priority": step.priority,
-        "parameters": step.parameters,
-        "max_attempts": step.max_attempts,
-        "retry_policy": step.retry_policy,
-        "timeout": step.timeout,
-        "root_id": run_id,
-        "run_id": run_id,
-        "step_id": step.step_id,
-        "upstreams_left": step.upstreams,
-        "unsuccessful": step.unsuccessful,
-        "downstreams": json.dumps(list(step.downstreams)),
-        "gate": int(step.gate),
-        "map_index": step.map_index,
-        "parent_id": step.parent_id,
-        "metadata": step.metadata,
-        "forgiven": step.is_forgiving,
-    }
+def _end(now: ColumnElement[Any]) -> Executable:
+    state = bindparam("end_state", type_=runs.c.state.type)
+    return (
+        update(runs)
+        .where(runs.c.run_id == bindparam("run"))
+        .values(
+            state=state,
+            finished_at=now,
+            error_code=bindparam("code", type_=runs.c.error_code.type),
+            error_message=bindparam("message", type_=runs.c.error_message.type),
+            notice=case((runs.c.notice.is_not(None), state), else_=null()),
+        )
+        .returning(runs.c.run_id)
+    )

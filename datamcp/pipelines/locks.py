@@ -14,12 +14,7 @@ from datamcp.infra.prepare import PREPARED
 
 _RUNS = 0x72756E73  # any numbers of our own: the kinds of what is locked
 _LIMITS = 0x6B657973
-
-
-def share_run(connection: Connection, run_id: str) -> None:
-    """Let nobody decide about a run until the transaction ends; others may share it, too."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(_SHARE, {"name": run_id})
+_ADMISSIONS = 0x72756E73
 
 
 def hold_run(connection: Connection, run_id: str) -> None:
@@ -28,7 +23,7 @@ def hold_run(connection: Connection, run_id: str) -> None:
     To be called first: who has locked a row of it already may wait for ever.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(_HOLD, {"name": run_id})
+        connection.execute(HOLD, {"name": run_id})
 
 
 def hold_limit(connection: Connection, key: str) -> None:
@@ -55,7 +50,11 @@ def _statement(function: Callable[..., Function[Any]], kind: int) -> Select[Any]
     return select(lock).execution_options(**PREPARED)
 
 
-_SHARE = _statement(func.pg_advisory_xact_lock_shared, _RUNS)
-_HOLD = _statement(func.pg_advisory_xact_lock, _RUNS)
+SHARE = _statement(func.pg_advisory_xact_lock_shared, _RUNS)
+"""Lets nobody decide about a run, `name`, until the transaction ends; others may share it, too."""
+HOLD = _statement(func.pg_advisory_xact_lock, _RUNS)
+"""Lets nobody else decide about a run, `name`, or release steps of it; see `hold_run`."""
 _HOLD_LIMIT = _statement(func.pg_advisory_xact_lock, _LIMITS)
 _TRY = _statement(func.pg_try_advisory_xact_lock, _LIMITS)
+ADMISSION = select(func.pg_advisory_xact_lock(_ADMISSIONS)).execution_options(**PREPARED)
+"""Lets nobody else count or admit runs until the transaction ends."""

@@ -12,8 +12,9 @@ from datamcp.pipelines.compiled import Catalogue, RunInfo, base_of
 from datamcp.pipelines.definition import MAX_ID_LENGTH
 from datamcp.pipelines.director import Director
 from datamcp.pipelines.expression.names import is_id
-from datamcp.pipelines.ledger import Adopted, PipelineLedger
+from datamcp.pipelines.ledger import PipelineLedger
 from datamcp.pipelines.locks import hold_run
+from datamcp.pipelines.new_run import Adopted
 from datamcp.pipelines.prepare import Wanted
 from datamcp.pipelines.rerun import marked, require_step, to_clear, to_resume, with_what_follows
 from datamcp.pipelines.run_ledger import RunLedger
@@ -156,12 +157,12 @@ class Operations:
             resumed_from=row.run_id,
             note=note,
         )
-        run_id = self._trigger.insert(row.pipeline_id, run.values, wanted)
+        begun = self._trigger.insert(row.pipeline_id, run.values, wanted)
         if again:
-            self._trigger.send(run_id)
+            self._trigger.send(begun.run_id, begun.first)
         else:
-            self._director.end([run_id])
-        return run_id
+            self._director.end([begun.run_id])
+        return begun.run_id
 
     # Signals.
 

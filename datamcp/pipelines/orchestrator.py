@@ -35,7 +35,7 @@ from datamcp.pipelines.status import (
     RunState,
     StepStatus,
 )
-from datamcp.pipelines.trigger import Trigger
+from datamcp.pipelines.trigger import Begun, Trigger
 from datamcp.pipelines.waiting import shown
 from datamcp.tasks.ledger import is_of_run
 from datamcp.tasks.settle import Settler
@@ -143,8 +143,9 @@ class SyncPipelineOrchestrator:
         which there is no room, until others have ended.
         """
         wanted = Wanted(triggered_by=triggered_by, scheduled_at=scheduled_at)
-        run_id = self._trigger.insert(pipeline_id, parameters or {}, wanted)
-        if not self._trigger.is_due(scheduled_at) or self._trigger.send(run_id):
+        begun = self._trigger.insert(pipeline_id, parameters or {}, wanted)
+        run_id = begun.run_id
+        if not self._trigger.is_due(scheduled_at) or self._trigger.send(run_id, begun.first):
             return Triggered(run_id)
         return Triggered(run_id, unpublished="the broker did not take the first messages")
 
@@ -164,7 +165,7 @@ class SyncPipelineOrchestrator:
 
         The same interval again makes no new run. As many run at once as `limits` allow.
         """
-        run_ids: list[str] = []
+        begun: list[Begun] = []
         for interval in intervals:
             wanted = Wanted(
                 triggered_by="backfill",
@@ -172,10 +173,10 @@ class SyncPipelineOrchestrator:
                 fire_at=interval.start,
                 interval=(interval.start, interval.end),
             )
-            run_ids.append(self._trigger.insert(pipeline_id, parameters or {}, wanted))
-        for run_id in run_ids:
-            self._trigger.send(run_id)
-        return run_ids
+            begun.append(self._trigger.insert(pipeline_id, parameters or {}, wanted))
+        for one in begun:
+            self._trigger.send(one.run_id, one.first)
+        return [one.run_id for one in begun]
 
     # What is done to a run.
 

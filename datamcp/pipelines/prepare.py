@@ -14,7 +14,7 @@ from datamcp.pipelines.compiled import Catalogue, Compiled, RunInfo
 from datamcp.pipelines.crowd import Crowd
 from datamcp.pipelines.definition import TaskDefinition
 from datamcp.pipelines.gate import SLOTLESS, Gate
-from datamcp.pipelines.ledger import Adopted, NewRun, NewStep
+from datamcp.pipelines.new_run import Adopted, NewRun, NewStep
 from datamcp.pipelines.references import bind_parameters
 from datamcp.pipelines.run import configured
 from datamcp.pipelines.send import StepSender

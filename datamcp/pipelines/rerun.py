@@ -6,7 +6,7 @@ from datamcp.errors import PipelineError
 from datamcp.naming import did_you_mean
 from datamcp.pipelines.compiled import Compiled
 from datamcp.pipelines.graph import Graph
-from datamcp.pipelines.ledger import Adopted
+from datamcp.pipelines.new_run import Adopted
 from datamcp.pipelines.status import StepStatus
 from datamcp.tasks.states import State
 

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from pydantic_core import from_json
 
 from datamcp.errors import BackendUnavailable
-from datamcp.infra.database import Connection, Row
+from datamcp.infra.database import Connection
 from datamcp.pipelines.compiled import Catalogue, Compiled, Recent, RunInfo, base_of
+from datamcp.pipelines.countdown import Counted
 from datamcp.pipelines.crowd import ALL_STEPS, Crowd
 from datamcp.pipelines.definition import TaskDefinition
 from datamcp.pipelines.ledger import PipelineLedger
@@ -72,7 +73,7 @@ class Runs:
         run_id, step_id = str(claimed.run_id), str(claimed.step_id)
         run = self._catalogue.run(run_id)
         step = run.compiled.step_of(step_id)
-        if self._begun.get(run_id) is None:
+        if not run.has_begun and self._begun.get(run_id) is None:
             self._ledger.begin(run_id)
             self._begun.keep(run_id, True)
         outputs = self._outputs(run_id, step)
@@ -108,11 +109,11 @@ class Runs:
         for run_id, steps in _by_run(settled).items():
             compiled = self._catalogue.run(run_id).compiled
             waiting = self._release(connection, run_id, compiled, steps)
-            queued = [_released(row) for row in waiting if row.state == State.QUEUED]
+            queued = [_released(one) for one in waiting if one.state is State.QUEUED]
             if queued:
                 released[run_id] = queued
             self._memory.remember(connection, self._catalogue.run(run_id), steps)
-            if compiled.is_limited or any(row.undecided for row in waiting):
+            if compiled.is_limited or any(one.is_undecided for one in waiting):
                 undecided.append(run_id)
             # Whoever left nothing waiting behind may have been the last.
             if not waiting and self._ledger.close(connection, run_id):
@@ -124,10 +125,10 @@ class Runs:
 
     def _release(
         self, connection: Connection, run_id: str, compiled: Compiled, steps: Sequence[Settled]
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[Counted]:
         """Count these steps down where others wait for them, all at once (protocol R12)."""
         told = {str(step.step_id) for step in steps}
-        waiting: list[Row[Any]] = []
+        waiting: list[Counted] = []
         for is_instance, some in _apart(steps):
             settled: Counter[str] = Counter()
             bad: Counter[str] = Counter()
@@ -155,9 +156,13 @@ class Runs:
         if self._after is not None:
             self._after.go_on(follow_up)
 
-    def start(self, run_id: str) -> bool:
-        """Send the steps that a run begins with; tell whether the broker took them."""
-        released = [_released(row) for row in self._ledger.queued(run_id)]
+    def start(self, run_id: str, first: Sequence[Counted] | None = None) -> bool:
+        """Send the steps that a run begins with; tell whether the broker took them.
+
+        Those of them that are queued, if they are known; else they are looked up.
+        """
+        found = self._ledger.queued(run_id) if first is None else first
+        released = [_released(one) for one in found if one.state is State.QUEUED]
         return not released or self.send(run_id, released, is_carried=False)
 
     def send_apart(self, run_id: str, hints: Sequence[Hint]) -> None:
@@ -277,6 +282,5 @@ def _downstreams(step: Settled) -> list[str]:
     return names
 
 
-def _released(row: Row[Any]) -> Released:
-    fields = tuple(row)[2:]  # after its state, and whether it is undecided
-    return Released(row.step_id, Hint(*fields))
+def _released(counted: Counted) -> Released:
+    return Released(str(counted.hint.step_id), counted.hint)

@@ -47,7 +47,7 @@ class RunStarter:
             try:
                 prepared = self._prepared(launch)
                 with connection.begin_nested():
-                    is_new = self._ledger.start_on(connection, prepared.run, prepared.steps)
+                    first = self._ledger.start_on(connection, prepared.run, prepared.steps)
             except BackendUnavailable:
                 raise
             except DatamcpError as error:
@@ -58,7 +58,7 @@ class RunStarter:
                     raise
                 launched.failures[launch.fired_id] = reason_of(error)
                 continue
-            if is_new:
+            if first is not None:
                 launched.new += 1
                 launched.sends.append(partial(self._send, launch.fired_id))
         return launched

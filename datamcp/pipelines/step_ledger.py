@@ -10,15 +10,29 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from datamcp.infra import instants
+from datamcp.infra.among import among
 from datamcp.infra.database import Database
-from datamcp.infra.prepare import PREPARED
+from datamcp.infra.direct import Direct
+from datamcp.infra.instants import Instant
 from datamcp.pipelines.board import Slip
 from datamcp.pipelines.crowd import ALL_STEPS
-from datamcp.pipelines.locks import hold_limit, try_limit
-from datamcp.pipelines.status import FINAL_RUN_STATES
+from datamcp.pipelines.locks import HOLD, hold_limit, try_limit
+from datamcp.pipelines.status import FINAL_RUN_STATES, RunState
 from datamcp.pipelines.tables import runs, signals
 from datamcp.tasks.ledger import HINT_COLUMNS, Hint, Now, portions
 from datamcp.tasks.statements import insert_if_new
@@ -67,6 +81,32 @@ class Left:
         return State.SUCCEEDED if self.counts_as_success else self.state
 
 
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """A step that somebody has to look at, as far as it tells how far a decision may reach."""
+
+    step_id: str
+    unsuccessful: int
+    awaits: str | None
+
+    @property
+    def may_end(self) -> bool:
+        """Whether it is to be expected that it ends, and does not start."""
+        return self.unsuccessful > 0 or self.awaits is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LockedRun:
+    """What decisions need to know of a run, and the time."""
+
+    state: RunState
+    cancel_requested: bool
+    admitted_at: datetime | None
+    paused_at: datetime | None
+    started_at: datetime | None
+    now: datetime
+
+
 class StepLedger:
     """The rows of steps, where decisions are made. Safe to share between threads."""
 
@@ -74,34 +114,29 @@ class StepLedger:
         """Take the database and, in tests, a clock in its place."""
         self.database = database
         self._now = now
+        self._undecided = Direct(database, _undecided())
+        self._lock = Direct(database, _lock(database.dialect), locks=[HOLD])
+        self._lock_run = Direct(database, _lock_run(now()))
+        self._start = Direct(database, _start(database.dialect, now()))
 
     # What there is to decide.
 
-    def undecided(self, run_id: str) -> list[str]:
+    def undecided(self, run_id: str) -> list[Undecided]:
         """Return the steps of a run that somebody has to look at."""
-        is_open = and_(tasks.c.run_id == run_id, tasks.c.undecided, _waits())
-        statement = select(tasks.c.step_id).where(is_open).execution_options(**PREPARED)
-        with self.database.autocommit() as connection:
-            return list(connection.execute(statement).scalars())
+        return [Undecided(*row) for row in self._undecided.run({"run": run_id})]
 
     def lock(self, connection: Connection, run_id: str, step_ids: Collection[str]) -> list[Slip]:
-        """Lock those of some steps that wait, and return them."""
-        ids = sorted(step_task_id(run_id, step_id) for step_id in step_ids)
-        found: list[Slip] = []
-        for some in portions(ids):
-            statement = (
-                select(*_SLIP)
-                .where(tasks.c.task_id.in_(some), _waits())
-                .order_by(tasks.c.task_id)
-                .with_for_update()
-            )
-            found += [_slip(row) for row in connection.execute(statement)]
-        return found
+        """Let nobody else decide about a run, as `hold_run` does; lock some steps that wait.
 
-    def lock_run(self, connection: Connection, run_id: str) -> Row[Any]:
+        Returns these; those of them that do not wait are left alone.
+        """
+        ids = [step_task_id(run_id, step_id) for step_id in step_ids]
+        return [_slip(row) for row in self._lock.run_on(connection, {"name": run_id, "ids": ids})]
+
+    def lock_run(self, connection: Connection, run_id: str) -> LockedRun:
         """Lock a run's row, and return it with the time (`now`)."""
-        statement = select(runs, self._now().label("now")).where(runs.c.run_id == run_id)
-        return connection.execute(statement.with_for_update()).one()
+        (row,) = self._lock_run.run_on(connection, {"run": run_id})
+        return LockedRun(*row)
 
     def left(
         self, connection: Connection, run_id: str, step_ids: Collection[str]
@@ -181,29 +216,21 @@ class StepLedger:
 
     # What was decided.
 
-    def start(self, connection: Connection, keys: Mapping[str, str | None]) -> list[Hint]:
-        """Queue steps, each with the key of its limit, if it has one; return their hints."""
+    def start(
+        self, connection: Connection, keys: Mapping[str, str | None], *, is_relaxed: bool
+    ) -> list[Hint]:
+        """Queue steps, each with the key of its limit, if it has one; return their hints.
+
+        With `is_relaxed`, nobody waits until the commit is on disk: see `Database.autocommit`.
+        """
         hints: list[Hint] = []
         by_key: dict[str | None, list[str]] = {}
         for task_id, key in keys.items():
             by_key.setdefault(key, []).append(task_id)
         for key, task_ids in by_key.items():
-            for some in portions(task_ids):
-                statement = (
-                    update(tasks)
-                    .where(tasks.c.task_id.in_(some), _waits())
-                    .values(
-                        state=State.QUEUED,
-                        queued_at=self._now(),
-                        undecided=False,
-                        apart=True,
-                        limit_key=key,
-                    )
-                    .returning(*HINT_COLUMNS)
-                )
-                if len(some) == 1:  # another number of ids is another statement
-                    statement = statement.execution_options(**PREPARED)
-                hints += [Hint(*row) for row in connection.execute(statement)]
+            values = {"ids": task_ids, "key": key}
+            rows = self._start.run_on(connection, values, is_relaxed=is_relaxed)
+            hints += [Hint(*row) for row in rows]
         return hints
 
     def end(self, connection: Connection, ends: Sequence[StepEnd]) -> None:
@@ -405,6 +432,44 @@ def limit_key(pipeline_id: str, text: str) -> str:
     return f"{pipeline_id} {shown}"
 
 
+def _undecided() -> Any:
+    is_open = and_(tasks.c.run_id == bindparam("run"), tasks.c.undecided, _waits())
+    return select(tasks.c.step_id, tasks.c.unsuccessful, tasks.c.awaits).where(is_open)
+
+
+def _lock(dialect: str) -> Any:
+    """Lock steps that wait, in the order of their ids (protocol R12)."""
+    wanted = among(dialect, tasks.c.task_id, "ids")
+    return select(*_SLIP).where(wanted, _waits()).order_by(tasks.c.task_id).with_for_update()
+
+
+def _lock_run(now: ColumnElement[Any]) -> Any:
+    columns = (
+        runs.c.state,
+        runs.c.cancel_requested,
+        runs.c.admitted_at,
+        runs.c.paused_at,
+        runs.c.started_at,
+    )
+    at = cast(now, Instant)  # a clock of tests is a parameter, which would come back as text
+    return select(*columns, at).where(runs.c.run_id == bindparam("run")).with_for_update()
+
+
+def _start(dialect: str, now: ColumnElement[Any]) -> Any:
+    return (
+        update(tasks)
+        .where(among(dialect, tasks.c.task_id, "ids"), _waits())
+        .values(
+            state=State.QUEUED,
+            queued_at=now,
+            undecided=False,
+            apart=True,
+            limit_key=bindparam("key", type_=tasks.c.limit_key.type),
+        )
+        .returning(*HINT_COLUMNS)
+    )
+
+
 def _waits() -> Any:
     # What an attempt has put off has begun: it keeps its last claim's fence.
     return and_(tasks.c.state == State.SCHEDULED, tasks.c.fence.is_(None))
@@ -446,22 +511,11 @@ _LEFT = (
 
 
 def _slip(row: Sequence[Any]) -> Slip:
-    fields = dict(zip((column.name for column in _SLIP), row, strict=True))
-    metadata, index = fields["metadata"], fields["map_index"]
-    is_one_of_many = metadata is not None and index is not None
+    step_id, task_id, gate, left, bad, undecided, awaits, index, since, timeout, text, key = row
+    is_one_of_many = text is not None and index is not None
+    element = json.loads(text)["map"]["value"] if is_one_of_many else None
     return Slip(
-        step_id=fields["step_id"],
-        task_id=fields["task_id"],
-        gate=fields["gate"],
-        left=fields["upstreams_left"],
-        unsuccessful=fields["unsuccessful"],
-        is_undecided=fields["undecided"],
-        awaits=fields["awaits"],
-        map_index=index,
-        since=fields["started_at"],
-        timeout=fields["timeout"],
-        element=json.loads(metadata)["map"]["value"] if is_one_of_many else None,
-        limit_key=fields["limit_key"],
+        step_id, task_id, gate, left, bad, undecided, awaits, index, since, timeout, element, key
     )
 
 

@@ -1,12 +1,22 @@
 """Start a run: insert it whole, and send its first steps."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from datamcp.clock import Clock
+from datamcp.pipelines.countdown import Counted
 from datamcp.pipelines.ledger import PipelineLedger
 from datamcp.pipelines.prepare import NewRunWithSteps, Preparer, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that is there, and what it begins with; None if it was there before."""
+
+    run_id: str
+    first: Sequence[Counted] | None
 
 
 class Trigger:
@@ -17,7 +27,7 @@ class Trigger:
         *,
         ledger: PipelineLedger,
         preparer: Preparer,
-        start: Callable[[str], bool],
+        start: Callable[[str, Sequence[Counted] | None], bool],
         clock: Clock,
     ) -> None:
         """Take the parts; `start` sends what a run begins with, and raises nothing."""
@@ -32,19 +42,21 @@ class Trigger:
         """Return a run as it is to be inserted; raises as `Preparer.prepare`."""
         return self._preparer.prepare(pipeline_id, parameters, wanted)
 
-    def insert(self, pipeline_id: str, parameters: Mapping[str, Any], wanted: Wanted) -> str:
-        """Insert a run with all its steps, and return its id; raises as `prepare` does.
+    def insert(self, pipeline_id: str, parameters: Mapping[str, Any], wanted: Wanted) -> Begun:
+        """Insert a run with all its steps; raises as `prepare` does.
 
         It is due at once, or at `wanted.scheduled_at`. A run that is there already stays as it is.
         """
         new = self.prepare(pipeline_id, parameters, wanted)
-        self._ledger.start(new.run, new.steps)
-        return new.run.run_id
+        return Begun(new.run.run_id, self._ledger.start(new.run, new.steps))
 
     def is_due(self, scheduled_at: datetime | None) -> bool:
         """Tell whether a run for this instant may start now; what is not due is sent in time."""
         return scheduled_at is None or scheduled_at <= self._clock.now()
 
-    def send(self, run_id: str) -> bool:
-        """Send the first steps of a run that is due; tell whether the broker took them."""
-        return self._start(run_id)
+    def send(self, run_id: str, first: Sequence[Counted] | None = None) -> bool:
+        """Send the first steps of a run that is due; tell whether the broker took them.
+
+        They are looked up if the caller does not know them.
+        """
+        return self._start(run_id, first)

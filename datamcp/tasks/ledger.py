@@ -306,7 +306,9 @@ class TaskLedger:
         self._insert_many = insert_tasks(database.dialect, now())
         self._replace = replace_task(now())
         self._claim = Direct(database, claim_task(now(), _CLAIMED))
-        self._claims = claim_tasks(now(), _CLAIMED, MAX_SUSPICIONS)
+        self._claims = Direct(
+            database, claim_tasks(database.dialect, now(), _CLAIMED, MAX_SUSPICIONS)
+        )
         self._finishes = Direct(database, finish_tasks(database.dialect, now(), _SETTLED))
         self._renew = renew_leases(now())
         self._beat = beat_task().execution_options(**PREPARED)
@@ -430,8 +432,8 @@ class TaskLedger:
         Suspects are left alone: they run by themselves. Repeated, it returns the same claims (R2).
         """
         values = {"ids": list(task_ids), "mine": fence, "agent": agent_id, "lease": self.lease}
-        with self.database.autocommit(is_relaxed=True) as connection:
-            found = {row.task_id: Claimed(*row) for row in connection.execute(self._claims, values)}
+        rows = self._claims.run(values, is_relaxed=True)
+        found = {one.task_id: one for one in (Claimed(*row) for row in rows)}
         return [found[task_id] for task_id in task_ids if task_id in found]
 
     def finish_many(

@@ -33,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from datamcp.infra.among import among
 from datamcp.infra.instants import After, Instant, as_json
 from datamcp.tasks.states import State
 from datamcp.tasks.tables import tasks
@@ -213,14 +214,13 @@ def claim_task(now: ColumnElement[Any], returned: tuple[ColumnElement[Any], ...]
 
 
 def claim_tasks(
-    now: ColumnElement[Any], returned: tuple[ColumnElement[Any], ...], suspect: int
+    dialect: str, now: ColumnElement[Any], returned: tuple[ColumnElement[Any], ...], suspect: int
 ) -> Executable:
     """Take many rows as `claim_task` does one.
 
     Takes `ids` in the place of `id`. A row of so many suspicions (`suspect`) is left: it runs alone.
     """
-    ids: BindParameter[list[str]] = bindparam("ids", expanding=True)
-    chosen = and_(tasks.c.task_id.in_(ids), tasks.c.suspicions < suspect)
+    chosen = and_(among(dialect, tasks.c.task_id, "ids"), tasks.c.suspicions < suspect)
     return _claim(now, chosen).returning(*returned)
 
 

@@ -5,7 +5,8 @@ from sqlalchemy import func, select
 from support.ledgers import LedgerOnHand, new_id, new_task
 
 from datamcp.clock import SystemClock
-from datamcp.pipelines.ledger import NewRun, NewStep, PipelineLedger
+from datamcp.pipelines.ledger import PipelineLedger
+from datamcp.pipelines.new_run import NewRun, NewStep
 from datamcp.tasks.dead import DeadRows
 from datamcp.tasks.ledger import Death, are_tasks
 from datamcp.tasks.log_ledger import LogLedger, NewLine

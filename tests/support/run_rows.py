@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from datamcp.pipelines.ledger import NewRun, NewStep, PipelineLedger
+from datamcp.pipelines.ledger import PipelineLedger
+from datamcp.pipelines.new_run import NewRun, NewStep
 from datamcp.tasks.log_ledger import LogLedger, NewLine
 from datamcp.tasks.outcome import Done, Final, Retry, Snooze
 from datamcp.types import new_id as new_run_id
