@@ -5,7 +5,7 @@ acknowledged, so that it is found again if its worker dies: two round trips for 
 can always be sent again costs neither. Only workers import this module.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kombu.transport import redis, virtual
@@ -40,40 +40,40 @@ def _receipts(needs_none: Callable[[Any], bool]) -> type[Any]:
                 _plain.ack(self, delivery_tag)
 
         def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-            """Give one back, as the next to be taken, or throw it away.
-
-            kombu 5.7 gives it back at the left end of the list, where new ones come: behind all
-            that was sent later.
-            """
+            """Give one back, or throw it away."""
             if requeue:
-                self.restore_by_tag(delivery_tag)
-                _plain.ack(self, delivery_tag)
+                self.give_back([delivery_tag])
             elif self._light(delivery_tag) is None:
                 super().reject(delivery_tag)
             else:
                 _plain.ack(self, delivery_tag)
 
-        def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-            """Put one back into its queue."""
-            message = self._light(tag)
-            if message is None:
-                super().restore_by_tag(tag, client=client, leftmost=leftmost)
-                return
-            to = message.delivery_info
-            with self.channel.conn_or_acquire(client) as found:
-                self.channel._do_restore_message(  # noqa: SLF001  as the class above does
-                    message._raw,  # noqa: SLF001
-                    to["exchange"],
-                    to["routing_key"],
-                    found,
-                    leftmost,
-                )
+        def give_back(self, tags: Sequence[str], client: Any = None) -> None:
+            """Put some back into their queues, all at once: the first is the next to be taken.
+
+            They are to be in the order in which they are taken: the most urgent first, of equals the
+            oldest. kombu 5.7 puts each at the left end of its list, behind all that was sent later.
+            """
+            taken = {tag: self._delivered[tag] for tag in tags if tag in self._delivered}
+            with self.channel.conn_or_acquire(client) as found, found.pipeline() as pipe:
+                for tag, message in reversed(taken.items()):
+                    if not needs_none(message):
+                        self._remove_from_indices(tag, pipe)
+                    to = message.delivery_info
+                    self.channel._do_restore_message(  # noqa: SLF001  as the class above does
+                        message._raw,  # noqa: SLF001
+                        to["exchange"],
+                        to["routing_key"],
+                        pipe,
+                    )
+                pipe.execute()
+            for tag in taken:
+                _plain.ack(self, tag)
 
         def restore_unacked(self, client: Any = None) -> None:
-            """Put back what is not acknowledged, the oldest last: it is the next to be taken."""
-            with self.channel.conn_or_acquire(client) as found:
-                for tag in reversed(self._delivered):
-                    self.restore_by_tag(tag, client=found)
+            """Put back what is not acknowledged."""
+            self._flush()
+            self.give_back(list(self._delivered), client)
             self._delivered.clear()
 
         def restore_unacked_once(self, stderr: Any = None) -> None:

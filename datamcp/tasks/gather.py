@@ -170,9 +170,12 @@ class Gatherer:
         self._give_back()
 
     def _give_back(self) -> None:
-        """Return what waits to its queue, the oldest to be the next again."""
-        while self._waiting:
-            self._waiting.pop().request.give_back()
+        """Return what waits to its queue, the most urgent to be the next again, then the oldest."""
+        self._waiting.sort(key=attrgetter("urgency"), reverse=True)
+        requests = [one.request for one in self._waiting]
+        self._waiting.clear()
+        if requests:
+            self._consumer.app.intake.give_back(requests)
 
 
 @dataclass(frozen=True, slots=True)

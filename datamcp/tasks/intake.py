@@ -7,6 +7,7 @@ wait for ever (a plain message, once its task is in the ledger); and the worker 
 message less, or for none, until the task has ended.
 """
 
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet
@@ -44,12 +45,21 @@ class Intake(Protocol):
         """Note that no more messages are wanted than there are free slots."""
         ...
 
+    def give_back(self, requests: Sequence[Any]) -> None:
+        """Return messages to their queue, the first of them as the next to be taken."""
+        ...
+
 
 class AtOnce:
     """Acknowledges what is a hint as soon as a slot has it."""
 
+    def __init__(self) -> None:
+        """Begin without a connection."""
+        self._consumer: Any = None
+
     def begin(self, consumer: Any) -> None:
         """Look for as many messages as there are slots for, and as the gatherer has room for."""
+        self._consumer = consumer
         gatherer = consumer.gatherer
         if gatherer is None:
             return
@@ -76,6 +86,12 @@ class AtOnce:
 
     def narrow(self) -> None:
         """Do nothing."""
+
+    def give_back(self, requests: Sequence[Any]) -> None:
+        """Put all back at once, or who asks for one meanwhile would get another than the first."""
+        messages = [request.withdraw() for request in requests]
+        qos, tags = messages[0].channel.qos, [message.delivery_tag for message in messages]
+        _soon(self._consumer, lambda: qos.give_back(tags))
 
 
 class WithSlot:
@@ -131,6 +147,11 @@ class WithSlot:
         """Ask for no more than there are slots for, at once."""
         self._adjust()
 
+    def give_back(self, requests: Sequence[Any]) -> None:
+        """Put each back where it was: RabbitMQ remembers that."""
+        messages = [request.withdraw() for request in requests]
+        _soon(self._consumer, lambda: [message.requeue() for message in messages])
+
     def look(self) -> None:
         """Let go of what was kept for too long; not before no other comes in its place."""
         due = self._clock.monotonic() - self._hold
@@ -170,6 +191,19 @@ class WithSlot:
             if self._is_deaf:
                 self._is_deaf = False
                 consumer.task_consumer.consume()
+
+
+def _soon(consumer: Any, give_back: Callable[[], object]) -> None:
+    """Give messages back in the worker's loop, by one act: it takes many in any order.
+
+    If the connection is lost by then, the broker has what has a receipt, and hints are sent again.
+    """
+
+    def act() -> None:
+        with ignore_errors(consumer.connection):  # type: ignore[no-untyped-call]
+            give_back()
+
+    consumer.call_soon_ack(act)
 
 
 def _defer_consume(task_consumer: Any) -> None:

@@ -1,6 +1,5 @@
 """A message in a worker's main process: when it is acknowledged, and what ends outside of a child."""
 
-import logging
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -20,8 +19,6 @@ from datamcp.tasks.slots import Order
 from datamcp.tasks.states import State
 from datamcp.tasks.watch import event_of
 from datamcp.types import new_token
-
-_log = logging.getLogger(__name__)
 
 FENCE = "datamcp_fence"
 """The header under which the main process tells a child the fence of its claim."""
@@ -143,11 +140,11 @@ class LedgerRequest(Request):  # type: ignore[misc]
         self.fence = self._request_dict[FENCE] = fence
         self._shares = True
 
-    def give_back(self) -> None:
-        """Return the message to its queue, as no slot had room for it."""
+    def withdraw(self) -> Any:
+        """Leave the message, as no slot had room for it; return it, to be given back."""
         task_ready(self)
-        self._on_reject(_log, self._connection_errors, True)
         self.acknowledged = True
+        return self.message
 
     def revoked(self) -> bool:
         """Cancel in the ledger, too, what Celery's own commands or Flower have revoked."""

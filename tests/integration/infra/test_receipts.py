@@ -1,6 +1,7 @@
 """Messages that a worker has taken from Redis, when its connection is lost."""
 
 from collections.abc import Iterator
+from threading import Thread
 from uuid import uuid4
 
 import pytest
@@ -8,6 +9,7 @@ from kombu import Connection, Message, Queue
 from kombu.transport import redis
 from redis import Redis
 from support.brokers import RedisServer
+from support.eventually import eventually
 
 from datamcp.infra import receipts
 
@@ -26,7 +28,8 @@ def prefix(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 def connect(redis_server: RedisServer, prefix: str) -> Connection:
     """Connect to the broker."""
-    return Connection(redis_server.broker_url, transport_options={"global_keyprefix": prefix})
+    options = {"global_keyprefix": prefix, "queue_order_strategy": "priority"}
+    return Connection(redis_server.broker_url, transport_options=options)
 
 
 def take_two(connection: Connection, queue: Queue) -> None:
@@ -36,7 +39,7 @@ def take_two(connection: Connection, queue: Queue) -> None:
         producer.publish("body", routing_key=queue.name, declare=[queue], headers=headers)
     connection.Consumer([queue], callbacks=[lambda _body, _message: None]).consume()
     for _ in range(2):
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=30)
 
 
 def test_what_is_not_acknowledged_is_put_back(redis_server: RedisServer, prefix: str) -> None:
@@ -51,11 +54,13 @@ def test_what_is_not_acknowledged_is_put_back(redis_server: RedisServer, prefix:
 QUEUE = Queue("q", routing_key="q")
 
 
-def send(connection: Connection, *bodies: str, headers: dict[str, int]) -> None:
-    """Send some messages, one after the other."""
+def send(connection: Connection, *bodies: str, headers: dict[str, int], priority: int = 3) -> None:
+    """Send some messages, one after the other; of Redis' priorities, 0 is the first."""
     producer = connection.Producer()
     for body in bodies:
-        producer.publish(body, routing_key=QUEUE.name, declare=[QUEUE], headers=headers)
+        producer.publish(
+            body, routing_key=QUEUE.name, declare=[QUEUE], headers=headers, priority=priority
+        )
 
 
 def take(connection: Connection, count: int) -> list[Message]:
@@ -64,7 +69,7 @@ def take(connection: Connection, count: int) -> list[Message]:
     consumer = connection.Consumer([QUEUE], on_message=taken.append)
     with consumer:
         while len(taken) < count:
-            connection.drain_events(timeout=5)
+            connection.drain_events(timeout=30)
     return taken
 
 
@@ -75,14 +80,47 @@ KINDS = pytest.mark.parametrize("headers", [{}, {HINT: 1}], ids=["plain", "hint"
 def test_what_is_given_back_is_the_next_to_be_taken(
     redis_server: RedisServer, prefix: str, headers: dict[str, int]
 ) -> None:
-    """Before what was sent later: the last one given back comes first."""
+    """Before what was sent later; of some, the first."""
     with connect(redis_server, prefix) as connection:
         send(connection, "first", "second", headers=headers)
         taken = take(connection, 2)
         send(connection, "third", headers=headers)
-        for message in reversed(taken):
-            message.requeue()
+        taken[0].channel.qos.give_back([message.delivery_tag for message in taken])
         assert [message.payload for message in take(connection, 3)] == ["first", "second", "third"]
+
+
+@KINDS
+def test_who_waits_gets_the_first_that_is_given_back(
+    redis_server: RedisServer, prefix: str, headers: dict[str, int]
+) -> None:
+    """Whoever asks for a message as some come back: none is there before all are."""
+    with connect(redis_server, prefix) as connection, connect(redis_server, prefix) as other:
+        send(connection, "second", "third", headers=headers)
+        send(connection, "first", headers=headers, priority=0)
+        taken = take(connection, 3)
+        waiting = Thread(target=lambda: others.extend(take(other, 1)))
+        others: list[Message] = []
+        waiting.start()
+        with Redis.from_url(redis_server.redis_url) as client:
+            eventually(lambda: client.info("clients")["blocked_clients"])
+        taken[0].channel.qos.give_back([message.delivery_tag for message in taken])
+        waiting.join()
+        assert [message.payload for message in others] == ["first"]
+
+
+@KINDS
+def test_one_that_is_requeued_is_the_next(
+    redis_server: RedisServer, prefix: str, headers: dict[str, int]
+) -> None:
+    """As a worker does with a plain message whose process died before it had begun."""
+    with connect(redis_server, prefix) as connection:
+        send(connection, "first", headers=headers)
+        (taken,) = take(connection, 1)
+        send(connection, "second", headers=headers)
+        taken.requeue()
+        assert [message.payload for message in take(connection, 2)] == ["first", "second"]
+    with Redis.from_url(redis_server.redis_url) as client:
+        assert client.hlen(f"{prefix}unacked") == 0
 
 
 @KINDS

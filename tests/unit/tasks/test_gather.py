@@ -1,6 +1,7 @@
 """What a worker's main process hands to its slots, and when; the slots are the test's."""
 
 from collections import deque
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +26,6 @@ class Request:
         self.fence = "f"
         self.may_share_a_slot = shares
         self.entry = (name, self.id)
-        self.is_given_back = False
         self.ended = 0
         self._is_revoked = is_revoked
 
@@ -50,10 +50,6 @@ class Request:
         """Run with others."""
         self.fence = fence
 
-    def give_back(self) -> None:
-        """Go back."""
-        self.is_given_back = True
-
 
 class Worker:
     """A worker of two slots: its consumer, its controller and its pool in one."""
@@ -63,7 +59,8 @@ class Worker:
         self.num_processes, self.free = 2, 2
         self.pool = self.timer = self
         self.controller = SimpleNamespace(max_concurrency=None)
-        self.app = SimpleNamespace(intake=SimpleNamespace(narrow=self._narrow, widen=self._widen))
+        self.app = SimpleNamespace(intake=self)
+        self.returned: list[str] = []
         self.jobs: list[list[str]] = []
         self.tickets: deque[Any] = deque()
         self.looks: list[Any] = []
@@ -71,11 +68,17 @@ class Worker:
         self.narrowed = self.widened = 0
         self.gatherer = Gatherer(self, self.process, self.release, BREVITY, clock=lambda: self.now)
 
-    def _narrow(self) -> None:
+    def narrow(self) -> None:
+        """Note that there is none."""
         self.narrowed += 1
 
-    def _widen(self) -> None:
+    def widen(self) -> None:
+        """Note that there is room."""
         self.widened += 1
+
+    def give_back(self, requests: Sequence[Request]) -> None:
+        """Note what goes back, in order."""
+        self.returned += [request.id for request in requests]
 
     def process(self, ticket: Any) -> None:
         """Have a ticket wait for a slot, as Celery's semaphore does."""
@@ -239,9 +242,9 @@ def test_what_has_waited_for_a_moment_goes_back(worker: Worker) -> None:
     busy, waiting = short(2), short(3)
     worker.come(*busy, *waiting)
     worker.look(BREVITY.hold / 2)
-    assert not any(request.is_given_back for request in waiting)
+    assert worker.returned == []
     worker.look(BREVITY.hold)
-    assert all(request.is_given_back for request in waiting)
+    assert worker.returned == ids(waiting)
     assert worker.gatherer.room == 0
     assert worker.narrowed == 1
     assert worker.end_one() == []
@@ -252,6 +255,15 @@ def test_what_has_waited_for_a_moment_goes_back(worker: Worker) -> None:
     assert worker.gatherer.room
 
 
+def test_what_goes_back_is_in_the_order_in_which_it_is_taken(worker: Worker) -> None:
+    """The most urgent first, and equals as they came."""
+    worker.come(*short(2))
+    waiting = [Request("lab.echo", urgency=urgency) for urgency in (0, 5, 9, 5)]
+    worker.come(*waiting)
+    worker.look(2 * BREVITY.hold)
+    assert worker.returned == ids([waiting[number] for number in (2, 1, 3, 0)])
+
+
 def test_what_comes_after_the_flow_has_ended_goes_back_at_once(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,11 +272,11 @@ def test_what_comes_after_the_flow_has_ended_goes_back_at_once(
     monkeypatch.setattr("celery.worker.state.reserved_requests", [0, 1, 2])
     (early,) = short(1)
     worker.come(early)
-    assert not early.is_given_back
+    assert worker.returned == []
     worker.now += BREVITY.hold
     (late,) = short(1)
     worker.come(late)
-    assert late.is_given_back
+    assert worker.returned == ids([early, late])
 
 
 def test_a_lost_connection_takes_along_what_waits(worker: Worker) -> None:
@@ -285,4 +297,4 @@ def test_what_waits_after_a_lost_connection_is_looked_at_again(worker: Worker) -
     (waiting,) = short(1)
     worker.come(waiting)
     worker.look(2 * BREVITY.hold)
-    assert waiting.is_given_back
+    assert worker.returned == [waiting.id]

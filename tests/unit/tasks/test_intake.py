@@ -51,6 +51,10 @@ class Consumer:
         """Do it now."""
         act()
 
+    def call_soon_ack(self, act: Any) -> None:
+        """Do it now."""
+        act()
+
     def _update(self) -> None:
         self.qos.prev = self.qos.value
         self.done.append(self.qos.value)
@@ -149,3 +153,38 @@ def test_short_tasks_may_wait_for_a_slot(bundle: Bundle) -> None:
     bundle.consumer.gatherer.room = 0
     bundle.intake.narrow()
     assert bundle.consumer.done == [34, 2]
+
+
+class Held:
+    """A message that no slot had room for."""
+
+    def __init__(self, tag: str, qos: Any, done: list[Any]) -> None:
+        """Take its delivery tag, who keeps account of it, and where it notes that it went back."""
+        self.delivery_tag = tag
+        self.channel = SimpleNamespace(qos=qos)
+        self.requeue = lambda: done.append(tag)
+
+    def withdraw(self) -> "Held":
+        """Be its own request."""
+        return self
+
+
+def test_on_redis_all_go_back_at_once() -> None:
+    """A worker's loop takes what it is to do soon in any order, so it is one act."""
+    done: list[Any] = []
+    consumer = Consumer(1)
+    consumer.task_consumer.channel = SimpleNamespace(qos=SimpleNamespace(can_consume=None))
+    intake = AtOnce()
+    intake.begin(consumer)
+    qos = SimpleNamespace(give_back=done.append)
+    intake.give_back([Held(tag, qos, done) for tag in "abc"])
+    assert done == [["a", "b", "c"]]
+
+
+def test_on_rabbitmq_each_goes_back_in_order() -> None:
+    """It has its place there still; whoever waits gets the first."""
+    done: list[Any] = []
+    intake = WithSlot()
+    intake.begin(Consumer(1))
+    intake.give_back([Held(tag, None, done) for tag in "abc"])
+    assert done == ["a", "b", "c"]
