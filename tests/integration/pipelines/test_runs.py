@@ -210,9 +210,9 @@ def test_a_step_whose_message_is_lost_is_sent_again(bench: Bench) -> None:
     pipelines = bench.runtime.pipelines.sync
     pipelines.register_pipeline(pipeline("lost", SHAPES["diamond"]))
 
-    run_id = pipelines._trigger.insert("lost", {}, Wanted(triggered_by="test"))
+    begun = pipelines._trigger.insert("lost", {}, Wanted(triggered_by="test"))
 
-    assert pipelines.wait(run_id, timeout=60).state is RunState.SUCCEEDED
+    assert pipelines.wait(begun.run_id, timeout=60).state is RunState.SUCCEEDED
 
 
 def test_plain_canvases_by_hand_work_beside(bench: Bench) -> None:
