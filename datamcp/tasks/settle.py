@@ -40,6 +40,7 @@ from datamcp.tasks.wake import Waker
 from datamcp.telemetry import Telemetry
 
 _PATIENCE = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between the tries of one finish
+_ONCE_MORE = (0.1,)  # likewise, of what its caller may ask for again
 
 _AGAIN = 1.0  # seconds until an attempt is made anew whose transaction the database has ended
 
@@ -274,17 +275,24 @@ class Settler:
     def expire(self, where: Condition | None = None) -> list[Settled]:
         """End what waits and was to start by now; of all tasks, or of those of the condition."""
         condition = any_task() if where is None else where
-        with self._ledger.database.transaction() as connection:
-            settled = self._ledger.expire(connection, condition)
-            follow_up = self._follow(connection, settled)
-        self._end(settled, follow_up)
-        return settled
+        return self._end_where(lambda connection: self._ledger.expire(connection, condition))
 
     def cancel(self, where: Condition) -> list[Settled]:
         """Cancel these tasks: waiting ones at once, running ones when they next look."""
-        with self._ledger.database.transaction() as connection:
-            settled = self._ledger.cancel(connection, where)
-            follow_up = self._follow(connection, settled)
+        return self._end_where(lambda connection: self._ledger.cancel(connection, where))
+
+    def _end_where(self, end: Callable[[Connection], list[Settled]]) -> list[Settled]:
+        """End tasks that no worker has; once more, if a decision about their run was in the way.
+
+        It has the run and wants a step; this has the step and wants the run: PostgreSQL ends one.
+        """
+
+        def write() -> tuple[list[Settled], FollowUp]:
+            with self._ledger.database.transaction() as connection:
+                settled = end(connection)
+                return settled, self._follow(connection, settled)
+
+        settled, follow_up = self._patiently(write, _ONCE_MORE)
         self._end(settled, follow_up)
         return settled
 
@@ -347,10 +355,10 @@ class Settler:
             # The rows are queued: the reconciler publishes them once the broker is back (R4).
             self._telemetry.emit("task.publish_failed", count=len(hints), reason=error.reason)
 
-    def _patiently(self, write: Callable[[], T]) -> T:
+    def _patiently(self, write: Callable[[], T], pauses: Sequence[float] = _PATIENCE) -> T:
         return patiently(
             write,
-            _PATIENCE,
+            pauses,
             lambda error: self._telemetry.emit("task.finish_delayed", reason=error.reason),
         )
 

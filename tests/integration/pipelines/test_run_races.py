@@ -13,9 +13,10 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select, text, update
+from support.eventually import eventually
 from support.lab import Laboratory, laboratory
 
-from datamcp.errors import PipelineError
+from datamcp.errors import BackendUnavailable, PipelineError
 from datamcp.pipelines.definition import PipelineDefinition, TaskDefinition
 from datamcp.pipelines.ledger import PipelineLedger
 from datamcp.pipelines.locks import hold_run
@@ -24,6 +25,7 @@ from datamcp.pipelines.tables import runs as run_rows
 from datamcp.tasks.outcome import Done, Fail, settle
 from datamcp.tasks.states import State
 from datamcp.tasks.tables import tasks
+from datamcp.types import step_task_id
 
 THREADS = 8
 _LONGEST = 60.0  # seconds until a run is thought to hang
@@ -279,3 +281,36 @@ dependencies: {b: [a]}
         assert lab.states(run)["b"] == "scheduled"
         lab.pipelines.resume_pipeline(run)
         assert lab.states(run)["b"] == "queued"
+
+
+def test_a_step_that_is_cancelled_in_the_moment_of_a_decision(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    """Each has what the other one wants: the database ends one of them, and the cancel is made."""
+    pipeline = """
+pipeline_id: chain
+tasks:
+  - {task_id: a, processor: lab.work}
+  - {task_id: b, processor: lab.work}
+  - {task_id: c, processor: lab.work}
+dependencies: {b: [a], c: [b]}
+"""
+    waits = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event = 'advisory'"
+    )
+    with laboratory(tmp_path, postgresql_url) as lab, ThreadPoolExecutor() as threads:
+        run = lab.trigger(pipeline)
+        database, step = lab.runtime.database, step_task_id(run, "b")
+
+        def is_waiting() -> bool:
+            with database.autocommit() as connection:
+                return bool(connection.execute(waits).scalar_one())
+
+        with suppress(BackendUnavailable), database.transaction() as connection:
+            hold_run(connection, run)
+            cancelling = threads.submit(lab.runtime.tasks.cancel, step)
+            eventually(is_waiting)
+            connection.execute(select(tasks).where(tasks.c.task_id == step).with_for_update())
+        assert cancelling.result()
+        assert lab.states(run)["b"] == "cancelled"
