@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], *, timeout: float = 30.0, interval: float = 0.02) -> T:
+def eventually(check: Callable[[], T], *, timeout: float = 60.0, interval: float = 0.02) -> T:
     """Call `check` until it returns something true, and return that.
 
     An AssertionError counts as not yet. After `timeout` seconds the last one is raised, or one

@@ -147,7 +147,7 @@ class Shell:
     def left(self) -> list[str]:
         """Return what still runs, a moment later, and end it."""
         with suppress(AssertionError):
-            eventually(lambda: not self.processes(), timeout=15)
+            eventually(lambda: not self.processes(), timeout=60)
         found = self.processes()
         names = [" ".join(process.cmdline()) for process in found]
         for process in found:

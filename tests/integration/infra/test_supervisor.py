@@ -11,6 +11,7 @@ from support.processes import is_running, python
 from datamcp.errors import ConfigError
 from datamcp.infra.processes import Child, Supervisor
 
+SOON = 60.0  # seconds in which a process has started or ended, on a busy machine
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 WITH_CHILD = """
 import subprocess, sys
@@ -42,7 +43,7 @@ def test_tells_how_a_process_ended_and_what_it_wrote(log: Path) -> None:
     """The exit code and the last lines of the output are there for whoever asks."""
     with Supervisor() as supervisor:
         child = start(supervisor, log, "import sys; print('one\\ntwo'); sys.exit(3)")
-        ended = child.wait(10)
+        ended = child.wait(SOON)
         assert ended is not None
         assert (ended.code, child.log_tail(1), supervisor.exits()) == (3, "two", [ended])
 
@@ -52,12 +53,12 @@ def test_tells_the_last_words_of_a_process_from_those_before_it(log: Path) -> No
     log.write_text("somebody else\n")
     with Supervisor() as supervisor:
         child = start(supervisor, log, "print('mine')")
-        child.wait(10)
+        child.wait(SOON)
         assert child.last_words() == "mine\n"
         log.write_text("cut\n")
         assert child.last_words() == "cut\n"
         child = start(supervisor, log, "print('x' * 100_000 + 'end')")
-        child.wait(10)
+        child.wait(SOON)
         assert (len(child.last_words()), child.last_words()[-4:]) == (65_536, "end\n")
 
 
@@ -66,7 +67,7 @@ def test_names_the_signal_that_killed_a_process(log: Path) -> None:
     with Supervisor() as supervisor:
         child = start(supervisor, log, f"import signal; {FOREVER}")
         os.kill(child.pid, signal.SIGKILL)
-        assert str(child.wait(10)) == f"it (pid {child.pid}) was killed by SIGKILL"
+        assert str(child.wait(SOON)) == f"it (pid {child.pid}) was killed by SIGKILL"
 
 
 def test_gives_a_process_the_environment_and_folder_asked_for(log: Path, tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_gives_a_process_the_environment_and_folder_asked_for(log: Path, tmp_pat
             env={"COLOUR": "green"},
             cwd=tmp_path,
         )
-        child.wait(10)
+        child.wait(SOON)
         assert child.log_tail() == f"green False {tmp_path}"
 
 
@@ -89,7 +90,7 @@ def test_starts_a_process_with_no_signal_ignored_or_blocked(log: Path) -> None:
     code = "import signal as s; print(s.pthread_sigmask(s.SIG_BLOCK, ()))"
     with Supervisor() as supervisor:
         child = start(supervisor, log, code)
-        child.wait(10)
+        child.wait(SOON)
         assert child.log_tail() == "set()"
 
 
@@ -98,7 +99,7 @@ def test_starts_a_process_that_a_broken_pipe_may_end(log: Path) -> None:
     """Python ignores SIGPIPE; a program that is not Python gets it back."""
     with Supervisor() as supervisor:
         child = supervisor.start("it", ["cat", "/proc/self/status"], log_path=log)
-        child.wait(10)
+        child.wait(SOON)
         line = next(line for line in child.log_tail(100).splitlines() if "SigIgn" in line)
         assert not int(line.split()[1], 16) & 1 << signal.SIGPIPE - 1
 
@@ -109,7 +110,7 @@ def test_stops_politely_where_that_is_enough(log: Path) -> None:
     with Supervisor() as supervisor:
         child = start(supervisor, log, polite + FOREVER)
         eventually(child.log_tail)
-        assert [ended.code for ended in supervisor.stop_all(timeout=10)] == [5]
+        assert [ended.code for ended in supervisor.stop_all(timeout=SOON)] == [5]
 
 
 def test_kills_what_does_not_obey(log: Path) -> None:
@@ -126,7 +127,7 @@ def test_leaves_no_grandchild_behind(log: Path) -> None:
     with Supervisor() as supervisor:
         _, grandchild = start_with_grandchild(supervisor, log)
         assert is_running(grandchild)
-        supervisor.stop_all(timeout=5)
+        supervisor.stop_all(timeout=SOON)
         assert not is_running(grandchild)
 
 
@@ -135,7 +136,7 @@ def test_leaves_no_grandchild_of_a_killed_process_behind(log: Path) -> None:
     with Supervisor() as supervisor:
         child, grandchild = start_with_grandchild(supervisor, log)
         os.kill(child.pid, signal.SIGKILL)
-        assert child.wait(10)
+        assert child.wait(SOON)
         eventually(lambda: not is_running(grandchild))
 
 
@@ -165,7 +166,7 @@ def test_a_name_belongs_to_one_living_process(log: Path) -> None:
         first = start(supervisor, log, f"import signal; {FOREVER}")
         with pytest.raises(ValueError, match="already running"):
             start(supervisor, log, "pass")
-        first.stop(5)
+        first.stop(SOON)
         assert start(supervisor, log, "pass").pid != first.pid
 
 
@@ -182,11 +183,11 @@ def test_leaves_no_pool_process_of_a_killed_celery_worker_behind(log: Path) -> N
         child = supervisor.start(
             "it", [sys.executable, "-m", "celery", "-b", "memory://", *worker], log_path=log
         )
-        eventually(lambda: "ready." in child.log_tail(100), timeout=30)
+        eventually(lambda: "ready." in child.log_tail(100), timeout=SOON)
         pool = [process.pid for process in psutil.Process(child.pid).children(recursive=True)]
         assert len(pool) == 2
         os.kill(child.pid, signal.SIGKILL)
-        assert child.wait(10)
+        assert child.wait(SOON)
         eventually(lambda: not any(is_running(pid) for pid in pool))
 
 
@@ -208,7 +209,7 @@ def test_stops_everything_when_the_caller_obeys_sigterm(log: Path) -> None:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.terminate()
-        assert parent.wait(20) == 143
+        assert parent.wait(SOON) == 143
         assert not is_running(pid)
 
 

@@ -53,7 +53,7 @@ def test_one_at_a_time_for_each_account(installed: Installation) -> None:
     for account in ("a", "b"):
         noted = [word for word in words_in(path) if word[1:] == account]
         assert noted == [f"+{account}", f"-{account}"] * 4
-    assert other.stop(20.0).code == 0
+    assert other.stop(SOON).code == 0
 
 
 def test_the_place_of_a_dead_process_is_given_away(installed: Installation) -> None:

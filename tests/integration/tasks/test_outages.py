@@ -125,7 +125,7 @@ def test_a_task_is_durable_while_the_broker_is_away(sqlite_url: str, tmp_path: P
             clock = SystemClock()
             began = clock.monotonic()
             enqueued = installed.runtime.tasks.submit(ECHO)
-            assert clock.monotonic() - began < 20
+            assert clock.monotonic() - began < SOON
             assert enqueued.unpublished is not None
             assert enqueued.unpublished.startswith("broker redis+socket://")
             assert installed.runtime.tasks.status(enqueued.task_id).state is State.QUEUED

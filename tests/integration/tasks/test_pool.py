@@ -53,7 +53,7 @@ def test_the_most_urgent_task_starts_first(installed: Installation) -> None:
         )
         for number, priority in enumerate([0, 5, 9, 1, 5, 9])
     ]
-    eventually(lambda: installed.runtime.depths.ready("single") == 6)
+    eventually(lambda: installed.runtime.depths.ready("single") == 6, timeout=SOON)
     second.open()
     for task_id in task_ids:
         assert tasks.result(task_id, timeout=SOON).success

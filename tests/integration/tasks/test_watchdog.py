@@ -12,7 +12,7 @@ from celery import signals
 from datamcp.bootstrap import upkeep
 from datamcp.tasks import watchdog
 
-watchdog.STALLED, upkeep.WATCH = 1.0, 0.2  # seconds
+watchdog.STALLED, upkeep.WATCH = 5.0, 0.2  # seconds: a busy machine takes some to connect anew
 app = datamcp.worker_app("lab")
 
 

@@ -27,9 +27,9 @@ def test_serves_redis_py_and_celery_on_its_own_socket() -> None:
         app = Celery(broker=valkey.broker_url, backend=valkey.broker_url, set_as_current=False)
         with app.connection_for_write() as connection, connection.SimpleQueue("q") as queue:
             queue.put({"n": 1})
-            assert queue.get(timeout=5).payload == {"n": 1}
+            assert queue.get(timeout=30).payload == {"n": 1}
         app.backend.store_result("an-id", 42, "SUCCESS")
-        assert app.AsyncResult("an-id").get(timeout=5) == 42
+        assert app.AsyncResult("an-id").get(timeout=30) == 42
         app.close()
 
 
