@@ -2,15 +2,19 @@
 
 A worker takes no message while all its slots are busy (protocol R5), and looks for the next one
 when something wakes its event loop. A child process does that with its result; a thread of Celery
-5.7's own pool ends in silence, so that the next message waits for some timer of the loop.
+5.7's own pool ends in silence, so that the next message waits for some timer of the loop. So does a
+job that raises, whose slot its worker would take for busy for ever.
 """
 
 import socket
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
+from billiard.einfo import ExceptionInfo
 from celery.concurrency import ALIASES
 from celery.concurrency.thread import TaskPool
 
@@ -40,9 +44,16 @@ class WakingTaskPool(TaskPool):  # type: ignore[misc]
         """Let the loop hear of ends; Celery calls it again for each new connection."""
         loop.add_reader(self._ear, self._hear)
 
-    def on_apply(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a task in a thread."""
+    def on_apply(
+        self,
+        *args: Any,
+        error_callback: Callable[[ExceptionInfo], object] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run a task in a thread; what it raises is told, as by a child process."""
         applied = super().on_apply(*args, **kwargs)
+        if error_callback is not None:
+            applied.f.add_done_callback(partial(_tell_error, error_callback))
         applied.f.add_done_callback(self._wake)
         return applied
 
@@ -60,3 +71,9 @@ class WakingTaskPool(TaskPool):  # type: ignore[misc]
             self._ended.popleft()
             if self.freed is not None:
                 self.freed()
+
+
+def _tell_error(tell: Callable[[ExceptionInfo], object], job: "Future[Any]") -> None:
+    error = None if job.cancelled() else job.exception()
+    if error is not None:
+        tell(ExceptionInfo((type(error), error, error.__traceback__)))
