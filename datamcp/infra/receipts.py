@@ -32,8 +32,19 @@ def _receipts(needs_none: Callable[[Any], bool]) -> type[Any]:
             else:
                 super().append(message, delivery_tag)
 
+        @property
+        def is_closed(self) -> bool:
+            """Tell whether the channel is: what was taken on it is somebody else's by now.
+
+            Celery 5.7 acknowledges in the next round of its loop, and the connection may be lost
+            in this one; kombu 5.7 then raises what ends the worker.
+            """
+            return self.channel.connection is None
+
         def ack(self, delivery_tag: str) -> None:
             """Acknowledge one."""
+            if self.is_closed:
+                return
             if self._light(delivery_tag) is None:
                 super().ack(delivery_tag)
             else:
@@ -41,6 +52,8 @@ def _receipts(needs_none: Callable[[Any], bool]) -> type[Any]:
 
         def reject(self, delivery_tag: str, requeue: bool = False) -> None:
             """Give one back, or throw it away."""
+            if self.is_closed:
+                return
             if requeue:
                 self.give_back([delivery_tag])
             elif self._light(delivery_tag) is None:
@@ -54,6 +67,8 @@ def _receipts(needs_none: Callable[[Any], bool]) -> type[Any]:
             They are to be in the order in which they are taken: the most urgent first, of equals the
             oldest. kombu 5.7 puts each at the left end of its list, behind all that was sent later.
             """
+            if self.is_closed:
+                return
             taken = {tag: self._delivered[tag] for tag in tags if tag in self._delivered}
             with self.channel.conn_or_acquire(client) as found, found.pipeline() as pipe:
                 for tag, message in reversed(taken.items()):

@@ -143,3 +143,19 @@ def test_a_connection_that_was_given_up_is_closed(redis_server: RedisServer, pre
     connection.close()
     with Redis.from_url(redis_server.redis_url) as client:
         assert client.hlen(f"{prefix}unacked") == 1
+
+
+def test_what_came_over_a_lost_connection_is_left_alone(
+    redis_server: RedisServer, prefix: str
+) -> None:
+    """Celery's worker may acknowledge it a moment later, and must not end by that."""
+    with connect(redis_server, prefix) as connection:
+        send(connection, "plain", headers={}, priority=0)
+        send(connection, *"abc", headers={HINT: 1}, priority=0)
+        taken = take(connection, 4)
+        qos = taken[0].channel.qos
+    for message, end in zip(taken, ("ack", "ack", "reject", "requeue"), strict=True):
+        getattr(message, end)()
+    qos.give_back([message.delivery_tag for message in taken])
+    with Redis.from_url(redis_server.redis_url) as client:
+        assert client.llen(f"{prefix}q") == 4
