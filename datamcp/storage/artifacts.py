@@ -18,14 +18,12 @@ from datamcp.storage.atomic import disk_errors, written_whole
 from datamcp.storage.location import local_path
 from datamcp.types import new_token
 
-TASKS = "tasks"
-"""The folder of what belongs to no run."""
-
 _LOOKED_AT = 1000  # folders of one look
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]{0,199}")  # no separator, no leading dot
 
 
+_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ONE_OF_MANY = re.compile(r"\[(\d+)\]$")
 
 
@@ -98,7 +96,7 @@ class ArtifactStore:
         found: list[str] = []
         with suppress(OSError), os.scandir(self.root) as entries:
             for entry in entries:
-                if entry.name != TASKS and entry.is_dir() and entry.stat().st_mtime < before:
+                if is_run_id(entry.name) and entry.is_dir() and entry.stat().st_mtime < before:
                     found.append(entry.name)
                     if len(found) >= _LOOKED_AT:
                         break
@@ -143,6 +141,11 @@ def _plain(root: Path) -> Path:
     if set("*?[") & set(str(root)):  # engines take such a path for a pattern of many
         raise ValueError(f"{str(root)!r} may not have any of * ? [")
     return root
+
+
+def is_run_id(name: str) -> bool:
+    """Tell whether a name may be that of a run; whatever else there is, is not ours to remove."""
+    return _RUN_ID.fullmatch(name) is not None
 
 
 def parts_of(name: str) -> tuple[str, ...]:

@@ -77,7 +77,11 @@ def put_whole(storage: Any, place: Path, key: str) -> None:
         return
     folder, _, name = key.rpartition("/")
     part = f"{folder}/.{name}.{new_token()}.part"
-    storage.makedirs(folder, exist_ok=True)
+    try:
+        storage.makedirs(folder, exist_ok=True)
+    except OSError:  # some refuse what another step has made in this moment
+        if not storage.isdir(folder):
+            raise
     try:
         storage.put_file(str(place), part)
         storage.mv(part, key)

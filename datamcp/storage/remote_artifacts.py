@@ -14,7 +14,14 @@ from typing import Any
 
 from datamcp.config.redaction import redact_url
 from datamcp.errors import ConfigError, ProcessingError
-from datamcp.storage.artifacts import TASKS, Workspace, folder_of, parts_of, safe, unusable
+from datamcp.storage.artifacts import (
+    Workspace,
+    folder_of,
+    is_run_id,
+    parts_of,
+    safe,
+    unusable,
+)
 from datamcp.storage.atomic import disk_errors
 from datamcp.storage.filesystem import files_below, open_storage, put_whole, reaching, require_kind
 from datamcp.storage.remote import RemoteFiles, is_below, plain
@@ -132,7 +139,7 @@ class RemoteArtifacts:
             except FileNotFoundError:  # nothing was written yet
                 return
         for name in (str(one).rstrip("/").rpartition("/")[2] for one in listed):
-            if not name.startswith(".") and name != TASKS and not is_kept(name):
+            if is_run_id(name) and not is_kept(name):
                 with reaching(self.root):
                     files = files_below(storage, f"{key}/{name}")
                     is_old = all(_written(about) < instant for about in files)

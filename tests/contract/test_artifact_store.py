@@ -225,14 +225,15 @@ def test_a_run_is_removed(bundle: Bundle) -> None:
 
 
 def test_orphans(bundle: Bundle) -> None:
-    """What is old, and nobody's; a store in which nothing is has none."""
+    """What is old, and nobody's; what is no run's is somebody else's."""
+    kept, lost = (f"0000000{number}-0000-7000-8000-000000000000" for number in (1, 2))
     later = SystemClock().now() + timedelta(days=1)
     assert list(bundle.store.orphans(later, lambda _: False)) == []
-    for run in ("kept", "lost", "tasks"):
+    for run in (kept, lost, "tasks", "holiday-photos"):
         bundle.publish("a", "", run=run)
     earlier = later - timedelta(days=2)
-    assert list(bundle.store.orphans(later, "kept".__eq__)) == ["lost"]
-    assert list(bundle.store.orphans(earlier, "kept".__eq__)) == []
+    assert list(bundle.store.orphans(later, kept.__eq__)) == [lost]
+    assert list(bundle.store.orphans(earlier, kept.__eq__)) == []
 
 
 def test_what_is_checked_before_work(bundle: Bundle) -> None:
