@@ -87,16 +87,17 @@ def test_files_of_nobody_are_removed(settings: dict[str, str], tmp_path: Path) -
     with datamcp.connect(overrides=given):
         pass
     local = open_artifacts(str(tmp_path / "far" / "runs"), tmp_path)
-    for name in ("old", "new"):
+    old, new = (f"0000000{number}-0000-7000-8000-000000000000" for number in (1, 2))
+    for name in (old, new):
         with local.workspace(name, "step", 1).publish("a") as part:
             part.touch()
     subprocess.run(
-        ["touch", "-d", "3 days ago", str(tmp_path / "far" / "runs" / "old" / "step" / "1" / "a")],
+        ["touch", "-d", "3 days ago", str(tmp_path / "far" / "runs" / old / "step" / "1" / "a")],
         check=True,
     )
     done = run(given, tmp_path, "datamcp.bootstrap.errand", "clean")
     assert (done.returncode, done.stderr) == (0, "")
-    assert [one.name for one in (tmp_path / "far" / "runs").iterdir()] == ["new"]
+    assert [one.name for one in (tmp_path / "far" / "runs").iterdir()] == [new]
 
 
 def test_nothing_is_imported_before_it_is_needed() -> None:

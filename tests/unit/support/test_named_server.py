@@ -25,6 +25,6 @@ def test_keeps_the_servers_and_removes_every_setting() -> None:
         "CELERY_BROKER_URL": "memory://",
         "PATH": "/bin",
     }
-    assert TestServers.named_in(environment) == TestServers("redis://127.0.0.1/0", None, None)
+    assert TestServers.named_in(environment) == TestServers("redis://127.0.0.1/0", None, None, None)
     remove_settings(environment)
     assert environment == {"PATH": "/bin"}
