@@ -47,10 +47,11 @@ def settings(redis_server: RedisServer, tmp_path: Path, key_prefix: str) -> dict
 def run(
     settings: Mapping[str, str], folder: Path, *arguments: str, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a module in the folder."""
+    """Run a module in the folder; no line is folded."""
+    given = child_environment(settings) | {folder_storage.ROOT: str(folder), "COLUMNS": "500"}
     return subprocess.run(
         [sys.executable, "-m", *arguments],
-        env={**child_environment(settings), folder_storage.ROOT: str(folder), **environment},
+        env=given | environment,
         cwd=folder,
         capture_output=True,
         text=True,
